@@ -1,0 +1,54 @@
+/*
+ * Every ceiling of the program, with what it protects. Nothing here is unbounded by accident: what has no row has no
+ * business growing with input from outside.
+ */
+#pragma once
+
+/* What one message may be. */
+#define BODY_MAX (64 * 1024)          /* bytes of a request body, over any transport */
+#define JSON_DEPTH_MAX 32             /* nesting of a request */
+#define ANSWER_MAX (64 * 1024 * 1024) /* bytes of an answer: a list of 100,000 stacks is about 30 MB */
+#define RPC_ANSWER_MAX (1024 * 1024)  /* bytes of an answer over nng; longer lists say `next` */
+#define EVENT_PAGE_MAX 200            /* rows of one listEvents answer */
+
+/* What one field may be (bytes). */
+#define BRANCH_MAX 255
+#define COMMIT_MAX 64
+#define PROJECT_NAME_MAX 63
+#define PREFIX_MAX 63
+#define STACK_NAME_MAX (PREFIX_MAX + 19)
+#define REQUEST_ID_MIN 16
+#define REQUEST_ID_MAX 128
+#define NOTE_MAX 1024
+#define URL_MAX 1024
+#define HOLDER_MAX 2048 /* all of a holder, encoded */
+#define KEY_TEXT_MAX 256
+#define LABEL_MAX 128
+#define LEASE_SECONDS_MIN 2
+#define LEASE_SECONDS_MAX 86400
+#define WAIT_SECONDS_MAX 25
+#define STACK_COUNT_MAX 1000000
+
+/* What the service holds at once. */
+#define BATCH_MAX 256        /* operations of one transaction */
+#define QUEUE_MAX 8192       /* operations waiting for the worker; requests are refused at ¾ */
+#define DECIDE_ROUNDS_MAX 3  /* loads one batch may need before its decisions stand */
+#define KEY_CACHE_MAX 16384  /* keys and projects known without asking the store */
+#define SNAPSHOT_MAX 1024    /* projects whose rendered list is kept */
+#define FAILED_AUTH_BURST 60 /* failed authentications of one address before 429 */
+#define FAILED_AUTH_REFILL 1 /* … of which so many come back each second */
+
+/* What the transports hold. */
+#define HTTP_CONNECTIONS_DEFAULT 4096
+#define HTTP_IDLE_SECONDS 30
+#define HTTP_POOL_BYTES (12 * 1024)
+#define RPC_CONTEXTS_MAX 1024
+#define DRAIN_FLUSH_MS 5000
+
+/* How long things are kept. */
+#define HISTORY_DAYS 90
+#define REQUEST_KEPT_MS (24LL * 3600 * 1000) /* after the request is over */
+#define KEY_USED_SAVE_MS 60000               /* `last used` is written at most this often */
+#define PRUNE_INTERVAL_MS 60000
+#define PRUNE_ROWS_MAX 512 /* rows one pruning step deletes */
+#define WAL_PAGES_MAX 4096 /* checkpoint between batches past this */

@@ -1,0 +1,41 @@
+/*
+ * What authentication knows without asking the store: keys by id, and projects' lease keys by name. Two direct-mapped
+ * caches of fixed size: a collision only costs one store read. Safe from any thread.
+ *
+ * On SQLite it is exact: only the worker changes rows, and it forgets an entry after the COMMIT that changed it and
+ * before anyone hears of it.
+ */
+#pragma once
+
+#include "lease/rows.h"
+#include "service/secrets.h"
+
+typedef struct Keys Keys;
+
+typedef struct KnownKey {
+    char id[KEY_ID_SIZE];
+    char project[PROJECT_NAME_MAX + 1];
+    uint8_t hash[HASH_SIZE];
+    Scope scope;
+    bool is_revoked;
+    int64_t last_used_ms, saved_used_ms; /* wall ms */
+} KnownKey;
+
+typedef struct KnownProject {
+    char name[PROJECT_NAME_MAX + 1];
+    uint8_t lease_key[HASH_SIZE];
+} KnownProject;
+
+int keys_new(Keys **out) MUST_USE;
+Keys *keys_free(Keys *keys);
+
+bool keys_find(Keys *keys, const char *id, KnownKey *out);
+bool keys_find_project(Keys *keys, Slice name, KnownProject *out);
+/* `project` deleted counts as a revoked key. */
+void keys_learn(Keys *keys, const KeyRow *key, const ProjectRow *project);
+void keys_learn_project(Keys *keys, const ProjectRow *project);
+void keys_forget(Keys *keys, Slice id);
+void keys_forget_project(Keys *keys, Slice name); /* and all its keys */
+void keys_used(Keys *keys, const char *id, int64_t wall_ms);
+/* Copies up to `max` ids and times that were used since they were last saved, and marks them saved. */
+size_t keys_take_used(Keys *keys, KnownKey *out, size_t max);

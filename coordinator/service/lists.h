@@ -1,0 +1,12 @@
+/* Lists, rendered from the store by the worker between its batches. */
+#pragma once
+
+#include "protocol/messages.h"
+#include "store/store.h"
+
+/*
+ * Appends the body of listStacks, listEvents, listProjects or listKeys. At most `ceiling` bytes of rows (0: no ceiling); a
+ * list that was cut, by the ceiling or by its `limit`, carries `next`. 0 | STORE_NOT_FOUND (no such project) | STORE_IO |
+ * -ENOMEM.
+ */
+int list_render(Store *store, const Command *command, size_t ceiling, Buffer *out) MUST_USE;

@@ -1,0 +1,22 @@
+/*
+ * Counters for Prometheus, text format 0.0.4. Incremented from any thread without a lock; labels are closed sets, so no
+ * name from outside ever becomes one.
+ */
+#pragma once
+
+#include "base/buffer.h"
+#include "protocol/messages.h"
+#include "store/store.h"
+
+typedef struct Metrics Metrics;
+
+int metrics_new(Metrics **out) MUST_USE;
+Metrics *metrics_free(Metrics *metrics);
+
+void metrics_operation(Metrics *m, OperationId operation, Outcome outcome, int64_t microseconds);
+void metrics_batch(Metrics *m, size_t operations);
+void metrics_store_error(Metrics *m, int store_result);
+/* The gauges start from a count of the store and then follow the rows the worker saves. */
+void metrics_start_counts(Metrics *m, const StoreCounts *counts);
+void metrics_stack_moved(Metrics *m, StackState from, StackState to); /* STACK_GONE: not there */
+void metrics_write(const Metrics *m, const char *version, Buffer *out);

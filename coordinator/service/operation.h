@@ -1,0 +1,55 @@
+/*
+ * The service's inside of an operation: what the transports see (Operation) is its first member. Private to service/.
+ */
+#pragma once
+
+#include "service/secrets.h"
+#include "service/service.h"
+#include "service/snapshots.h"
+
+typedef enum Credential {
+    CREDENTIAL_NONE,    /* none was sent */
+    CREDENTIAL_BAD,     /* malformed, unknown, revoked */
+    CREDENTIAL_CLAIMED, /* well formed; the store has to be asked */
+    CREDENTIAL_GOOD,
+} Credential;
+
+typedef struct Work {
+    Operation shown;
+    Service *service;
+    const OperationRow *row;
+    OperationDone *done;
+    Transport transport;
+    int64_t arrived_us;
+
+    Credential credential;
+    KeyClaim claim;
+    char address[64]; /* the peer's, for the limit of failed authentications */
+    char key_id[KEY_ID_SIZE];
+    char key_project[PROJECT_NAME_MAX + 1];
+    Scope key_scope;
+    char project[PROJECT_NAME_MAX + 1]; /* what command.project points at */
+
+    json_t *json; /* owned parsed body; the command borrows from it */
+    Command command;
+    Buffer holder;
+    char made_key[KEY_TEXT_SIZE]; /* createProject, createKey: shown once, in the answer */
+    KeyClaim made;
+
+    bool is_resolved;    /* who asks is known, the command is ready to be decided */
+    bool is_decided;     /* in the batch under way */
+    Outcome outcome;
+    Buffer answer;       /* bytes of shown.body */
+    Snapshot *snapshot;  /* … or a list they are borrowed from */
+} Work;
+
+static inline Work *work_of(Operation *op) {
+    return (Work *)op;
+}
+
+/* Leaves the answer: encoded, status and headers set. False: memory was short (a canned 503 stands there instead). */
+bool work_answer(Work *work, const Answer *answer);
+void work_refuse(Work *work, Outcome outcome, const char *field, Slice detail);
+/* A body that is ready: a list. */
+void work_answer_bytes(Work *work);
+void work_answer_snapshot(Work *work, Snapshot *snapshot); /* takes the reference over */

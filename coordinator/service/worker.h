@@ -1,0 +1,33 @@
+/*
+ * The one thread that touches the store: queue → batch → transaction → answers. It takes all that waits (at most
+ * BATCH_MAX), decides it in order of arrival on working sets, saves, commits once, and only then hands the answers
+ * back. Lists, backups, pruning and checkpoints happen on it too, between batches. Private to service/.
+ */
+#pragma once
+
+#include "service/access.h"
+#include "service/metrics.h"
+
+typedef struct Worker Worker;
+
+typedef struct WorkerOptions {
+    Store *store;
+    Gate gate;
+    Snapshots *snapshots;
+    Metrics *metrics;
+    const Clock *clock;
+    const Logger *log;
+    void (*on_broken)(void *arg);
+    void *on_broken_arg;
+} WorkerOptions;
+
+int worker_new(Worker **out, const WorkerOptions *options) MUST_USE;
+int worker_start(Worker *worker) MUST_USE;
+/* Takes a place in the queue for an operation. False: it is full (for requests: three quarters full). */
+bool worker_take_place(Worker *worker, bool ends_leases);
+void worker_give_place_back(Worker *worker);
+void worker_submit(Worker *worker, Work *work);
+/* Runs the queue empty, then joins the thread. */
+void worker_stop(Worker *worker);
+bool worker_is_broken(const Worker *worker);
+Worker *worker_free(Worker *worker);

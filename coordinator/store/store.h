@@ -1,0 +1,118 @@
+/*
+ * Where the rows are kept. Loads and saves working sets; knows no rule but the sort orders of its indexes.
+ *
+ * One engine per StoreVtable; SQLite now, PostgreSQL later, an array in the tests: one contract suite runs them all.
+ * Synchronous; a Store belongs to the one thread that made a call on it first (the worker), after store_open returned.
+ *
+ *     begin → load (again as long as decisions need rows) → save → commit        any failure: rollback
+ */
+#pragma once
+
+#include "base/clock.h"
+#include "lease/working_set.h"
+
+typedef struct Store Store;
+
+/* Positive results of store functions. */
+enum {
+    STORE_LOCKED = 1,      /* another daemon has this data directory */
+    STORE_NEWER_SCHEMA = 2,/* written by a newer version */
+    STORE_FULL = 3,        /* no room: rolled back for certain, nothing happened */
+    STORE_IO = 4,          /* the engine failed: rolled back for certain, nothing happened */
+    STORE_UNKNOWN = 5,     /* commit failed half way: whether it is durable is not known */
+    STORE_CONFLICT = 6,    /* a row was not as loaded: rolled back; a bug on SQLite, a retry elsewhere */
+    STORE_BROKEN = 7,      /* this store can no longer promise anything: the process must end */
+    STORE_NOT_FOUND = 8,
+    STORE_DONE = 9,        /* a stepwise job (backup, prune) has finished */
+};
+
+typedef struct StoreOptions {
+    const char *data_dir; /* SQLite: holds stacks.db */
+    const char *vfs;      /* SQLite: name of a registered VFS, or NULL (tests inject faults there) */
+    const Clock *clock;
+} StoreOptions;
+
+typedef enum ListQuery { LIST_STACKS, LIST_EVENTS, LIST_PROJECTS, LIST_KEYS } ListQuery;
+typedef struct ReadQuery {
+    ListQuery list;
+    Slice project;
+    int64_t after;    /* stacks: number; events: id; FIELD_ABSENT: from the start */
+    int64_t limit;    /* rows; 0: all */
+    bool newest_first; /* events: descending ids, from the newest on (then `after` is FIELD_ABSENT) */
+    Slice stack_name; /* events of one stack; absent: all */
+    Slice after_text; /* projects, keys: name or id */
+} ReadQuery;
+
+/* Called for each row in order; the row's texts live until it returns. Non-zero stops and is returned by store_read. */
+typedef struct StoreRows {
+    int (*stack)(void *arg, const StackRow *row);
+    int (*event)(void *arg, const EventRow *row);
+    int (*project)(void *arg, const ProjectRow *row);
+    int (*key)(void *arg, const KeyRow *row);
+    void *arg;
+} StoreRows;
+
+typedef struct StoreCounts {
+    int64_t projects, keys, stacks[STACK_GONE]; /* by state */
+} StoreCounts;
+
+typedef struct StoreVtable {
+    const char *name; /* "sqlite" */
+    void (*close)(Store *store);
+    int (*begin)(Store *store);
+    int (*load)(Store *store, WorkingSet **sets, size_t count);
+    int (*save)(Store *store, WorkingSet **sets, size_t count);
+    int (*commit)(Store *store);
+    void (*rollback)(Store *store);
+    int (*read)(Store *store, const ReadQuery *query, const StoreRows *rows);
+    int (*find_key)(Store *store, Slice id, Arena *arena, KeyRow *key, ProjectRow *project);
+    int (*find_project)(Store *store, Slice name, Arena *arena, ProjectRow *project);
+    int (*save_key_used)(Store *store, Slice id, int64_t wall_ms);
+    int (*counts)(Store *store, StoreCounts *out);
+    int (*prune)(Store *store, int64_t events_before_ms, int64_t requests_before_ms, size_t budget);
+    int (*backup_step)(Store *store, const char *path);
+    int (*idle)(Store *store);
+    const char *(*reason)(const Store *store);
+} StoreVtable;
+struct Store {
+    const StoreVtable *vtable;
+};
+
+/* Opens or creates, migrates forward, refuses what is newer or locked. 0 | STORE_LOCKED | STORE_NEWER_SCHEMA | -errno,
+ * with one sentence in `reason` (may be NULL). The clock and strings of `options` must outlive the store. */
+int store_open_sqlite(Store **out, const StoreOptions *options, Buffer *reason) MUST_USE;
+Store *store_close(Store *store); /* takes NULL, returns NULL; checkpoints when it can */
+
+/* 0 | STORE_FULL | STORE_IO | STORE_BROKEN | -ENOMEM: and then rolled back. */
+int store_begin(Store *store) MUST_USE;
+/* Loads every want that is not loaded yet, of all sets; the project row first. A missing project is
+ * set->is_project_missing, not an error. Same results as store_begin. */
+int store_load(Store *store, WorkingSet **sets, size_t count) MUST_USE;
+/* Writes each changed row once, in its final image, guarded by the image loaded; then events, then the project row. */
+int store_save(Store *store, WorkingSet **sets, size_t count) MUST_USE;
+/* 0: durable. STORE_FULL, STORE_IO, STORE_CONFLICT: certainly nothing happened. STORE_UNKNOWN: maybe durable; answer 503.
+ * STORE_BROKEN: maybe durable, and the process has to end. */
+int store_commit(Store *store) MUST_USE;
+/* Always safe, also outside a transaction and after a failed commit. */
+void store_rollback(Store *store);
+
+/* Pages for lists, outside a transaction; sees what is committed. Stacks by number, events by id ascending, projects by
+ * name, keys by project and creation. 0 | the callback's non-zero | STORE_IO. */
+int store_read(Store *store, const ReadQuery *query, const StoreRows *rows) MUST_USE;
+/* What authentication needs. 0 | STORE_NOT_FOUND | STORE_IO | -ENOMEM; texts into the arena. find_key may run inside and
+ * outside of a transaction. */
+int store_find_key(Store *store, Slice id, Arena *arena, KeyRow *key, ProjectRow *project) MUST_USE;
+int store_find_project(Store *store, Slice name, Arena *arena, ProjectRow *project) MUST_USE;
+/* Inside a transaction: notes when a key was last used. */
+int store_save_key_used(Store *store, Slice id, int64_t wall_ms) MUST_USE;
+int store_counts(Store *store, StoreCounts *out) MUST_USE;
+/* Deletes up to `budget` rows of history and of requests over for long, going round the projects, in a transaction of
+ * its own. 0: call again; STORE_DONE: the round is complete; or an error. */
+int store_prune(Store *store, int64_t events_before_ms, int64_t requests_before_ms, size_t budget) MUST_USE;
+/* An online copy to `path`, some pages per call. 0: call again; STORE_DONE: complete, synced, renamed into place; or an
+ * error, the partial file removed. Refuses an existing path (-EEXIST). path NULL: gives up the copy under way. */
+int store_backup_step(Store *store, const char *path) MUST_USE;
+/* Called when there is nothing to do, and past WAL_PAGES_MAX: checkpoints. 0 or an error worth a log line. */
+int store_idle(Store *store) MUST_USE;
+/* One sentence about the last failure, for the log; valid until the next call. */
+const char *store_reason(const Store *store);
