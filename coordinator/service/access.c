@@ -1,0 +1,165 @@
+/*
+ * Authentication and authorisation. Order matters and is the protocol's: a lease secret beside a bad key wins (rotating
+ * keys must not kill running jobs), a forged secret beside a good key loses.
+ */
+#include "service/access.h"
+
+#include <string.h>
+
+#include "base/limits.h"
+
+static const Slice no_key = SLICE_LITERAL("no key was sent: give it as `X-API-Key: <key>` or `Authorization: Bearer <key>`");
+static const Slice bad_key = SLICE_LITERAL("this key is not known here: mistyped, revoked, or of another coordinator");
+static const Slice limited_key =
+    SLICE_LITERAL("too many failed authentications from this address: wait a little, and check the key");
+static const Slice bad_lease = SLICE_LITERAL("`lease` is not a secret of this coordinator: send it exactly as it was answered");
+
+static Access refuse(Work *w, Outcome outcome, const char *field, Slice detail) {
+    work_refuse(w, outcome, field, detail);
+    return ACCESS_REFUSED;
+}
+
+static Access refuse_key(const Gate *gate, Work *w) {
+    if (w->credential == CREDENTIAL_NONE)
+        return refuse(w, OUTCOME_UNAUTHENTICATED, NULL, no_key);
+    return limiter_failed(gate->limiter, slice_of(w->address)) ? refuse(w, OUTCOME_UNAUTHENTICATED, NULL, bad_key)
+                                                               : refuse(w, OUTCOME_RATE_LIMITED, NULL, limited_key);
+}
+
+/* Compares the claim with what is known of the key. */
+static void judge_key(const Gate *gate, Work *w, const KnownKey *known) {
+    if (known->is_revoked || !key_matches(&w->claim, known->hash)) {
+        w->credential = CREDENTIAL_BAD;
+        return;
+    }
+    w->credential = CREDENTIAL_GOOD;
+    memcpy(w->key_id, known->id, sizeof w->key_id);
+    memcpy(w->key_project, known->project, sizeof w->key_project);
+    w->key_scope = known->scope;
+    keys_used(gate->keys, known->id, clock_wall_ms(gate->clock));
+}
+
+Access access_check_credential(const Gate *gate, Work *w, Slice credential, Slice address) {
+    if (slice_is_absent(credential)) {
+        w->credential = CREDENTIAL_NONE;
+    } else if (key_read(credential, &w->claim) != 0) {
+        w->credential = CREDENTIAL_BAD;
+    } else {
+        KnownKey known;
+        w->credential = CREDENTIAL_CLAIMED;
+        if (keys_find(gate->keys, w->claim.id, &known))
+            judge_key(gate, w, &known);
+    }
+    size_t len = address.len < sizeof w->address ? address.len : sizeof w->address - 1;
+    if (len > 0)
+        memcpy(w->address, address.ptr, len);
+    w->address[len] = '\0';
+    bool is_hopeless = w->credential == CREDENTIAL_NONE || w->credential == CREDENTIAL_BAD;
+    return is_hopeless && (w->row->flags & OPERATION_LEASE_OPENS) == 0 ? refuse_key(gate, w) : ACCESS_READY;
+}
+
+static void set_project(Work *w, Slice name) {
+    size_t len = name.len < sizeof w->project ? name.len : sizeof w->project - 1;
+    memcpy(w->project, name.ptr, len);
+    w->project[len] = '\0';
+    w->command.project = (Slice){.ptr = w->project, .len = len};
+}
+
+/* A lease secret was sent: it alone decides, unless a good key of another project stands beside it. */
+static Access resolve_lease(const Gate *gate, Work *w) {
+    LeaseClaim claim;
+    KnownProject project;
+    if (lease_secret_read(w->command.lease, &claim) != 0)
+        return refuse(w, OUTCOME_UNAUTHENTICATED, "lease", bad_lease);
+    if (!keys_find_project(gate->keys, claim.project, &project))
+        return ACCESS_ASK_STORE;
+    if (!lease_secret_is_genuine(&claim, project.lease_key))
+        return refuse(w, OUTCOME_UNAUTHENTICATED, "lease", bad_lease);
+    if (w->credential == CREDENTIAL_GOOD && !slice_equal_text(claim.project, w->key_project))
+        return refuse(w, OUTCOME_FORBIDDEN, "lease",
+                      (Slice)SLICE_LITERAL("this lease belongs to another project than the key: nothing was changed"));
+    set_project(w, claim.project);
+    w->command.lease_ref = claim.ref;
+    w->command.scope = SCOPE_AGENT;
+    w->command.asker = (Slice)SLICE_LITERAL("lease");
+    return ACCESS_READY;
+}
+
+static Access resolve_key(const Gate *gate, Work *w) {
+    if (w->credential == CREDENTIAL_CLAIMED)
+        return ACCESS_ASK_STORE;
+    if (w->credential != CREDENTIAL_GOOD)
+        return refuse_key(gate, w);
+    if (w->key_scope < w->row->scope)
+        return refuse(w, OUTCOME_FORBIDDEN, NULL,
+                      (Slice)SLICE_LITERAL("the scope of this key does not reach so far: ask the admin for a key of scope "
+                                           "`agent` (jobs) or `operator` (people who free stacks)"));
+    set_project(w, slice_of(w->key_project));
+    w->command.scope = w->key_scope;
+    w->command.asker = slice_of(w->key_id);
+    return ACCESS_READY;
+}
+
+static Access resolve_control(Work *w) {
+    w->command.scope = SCOPE_ADMIN;
+    w->command.asker = (Slice)SLICE_LITERAL("control");
+    if ((w->row->flags & OPERATION_NAMES_PROJECT) != 0) {
+        if (slice_is_absent(w->command.project_name))
+            return refuse(w, OUTCOME_VALIDATION, "project", (Slice)SLICE_LITERAL("project is required over the control socket"));
+        set_project(w, w->command.project_name);
+    }
+    return ACCESS_READY;
+}
+
+/* nng resends what it thinks was lost, so there every change must be able to tell a repeat. */
+static const char *missing_over_rpc(const Work *w) {
+    if (w->transport != TRANSPORT_RPC)
+        return NULL;
+    if ((w->row->flags & OPERATION_RPC_NEEDS_LEASE) != 0 && slice_is_absent(w->command.lease))
+        return "lease";
+    if ((w->row->flags & OPERATION_RPC_NEEDS_REQUEST) != 0 && slice_is_absent(w->command.request_id))
+        return "requestId";
+    return NULL;
+}
+
+Access access_resolve(const Gate *gate, Work *w) {
+    if (w->transport == TRANSPORT_CONTROL)
+        return resolve_control(w);
+    const char *missing = missing_over_rpc(w);
+    bool is_lease_sent = (w->row->flags & OPERATION_LEASE_OPENS) != 0 && !slice_is_absent(w->command.lease);
+    Access access = is_lease_sent ? resolve_lease(gate, w) : resolve_key(gate, w);
+    if (access == ACCESS_READY && missing != NULL)
+        return refuse(w, OUTCOME_VALIDATION, missing,
+                      (Slice)SLICE_LITERAL("over nng, which may send a request twice, requestStack needs `requestId` and "
+                                           "releaseStack and setLastDeployedCommit need `lease`"));
+    return access;
+}
+
+Access access_resolve_from_store(const Gate *gate, Work *w, Store *store, Arena *arena) {
+    KeyRow key;
+    ProjectRow project;
+    int r = 0;
+    if (w->credential == CREDENTIAL_CLAIMED) {
+        KnownKey known = {0};
+        r = store_find_key(store, slice_of(w->claim.id), arena, &key, &project);
+        if (r == 0) {
+            keys_learn(gate->keys, &key, &project);
+            (void)keys_find(gate->keys, w->claim.id, &known);
+            judge_key(gate, w, &known);
+        } else if (r == STORE_NOT_FOUND) {
+            w->credential = CREDENTIAL_BAD;
+        }
+    }
+    LeaseClaim claim;
+    if ((r == 0 || r == STORE_NOT_FOUND) && !slice_is_absent(w->command.lease) &&
+        lease_secret_read(w->command.lease, &claim) == 0) {
+        r = store_find_project(store, claim.project, arena, &project);
+        if (r == 0)
+            keys_learn_project(gate->keys, &project);
+    }
+    if (r != 0 && r != STORE_NOT_FOUND)
+        return refuse(w, OUTCOME_STORE_UNAVAILABLE, NULL, slice_of(store_reason(store)));
+    Access access = access_resolve(gate, w);
+    /* Still unknown after the store was read: a lease of a project that is not there. */
+    return access == ACCESS_ASK_STORE ? refuse(w, OUTCOME_UNAUTHENTICATED, "lease", bad_lease) : access;
+}

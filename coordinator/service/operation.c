@@ -1,0 +1,67 @@
+/*
+ * One operation's life: made by a transport, answered once, freed by the transport.
+ */
+#include "service/operation.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/json_guard.h"
+#include "base/limits.h"
+
+Operation *operation_free(Operation *op) {
+    if (op == NULL)
+        return NULL;
+    Work *w = work_of(op);
+    json_decref(w->json);
+    buffer_deinit(&w->holder);
+    buffer_deinit(&w->answer);
+    (void)snapshot_unref(w->snapshot);
+    free(w);
+    return NULL;
+}
+
+static int retry_after(Outcome outcome) {
+    return outcome_row(outcome)->is_retryable ? 1 : 0;
+}
+
+static void set_answer(Work *w, Outcome outcome, Slice body) {
+    w->outcome = outcome;
+    w->shown.status = outcome_row(outcome)->http_status;
+    w->shown.body = body;
+    w->shown.is_problem = outcome != OUTCOME_DONE && outcome != OUTCOME_QUEUED;
+    w->shown.retry_after_seconds = retry_after(outcome);
+}
+
+static const Slice out_of_memory = SLICE_LITERAL(
+    "{\"type\":\"about:blank\",\"title\":\"Store unavailable\",\"status\":503,\"code\":\"store-unavailable\","
+    "\"detail\":\"out of memory: nothing is known to have happened; repeat with the same requestId\","
+    "\"message\":\"out of memory: nothing is known to have happened; repeat with the same requestId\"}");
+
+bool work_answer(Work *w, const Answer *answer) {
+    buffer_clear(&w->answer);
+    answer_encode(w->row, answer, &w->answer);
+    if (buffer_error(&w->answer) != 0) {
+        set_answer(w, OUTCOME_STORE_UNAVAILABLE, out_of_memory);
+        return false;
+    }
+    set_answer(w, answer->outcome, buffer_slice(&w->answer));
+    return true;
+}
+
+void work_refuse(Work *w, Outcome outcome, const char *field, Slice detail) {
+    Answer answer;
+    answer_init(&answer);
+    (void)answer_refuse(&answer, outcome, field, detail);
+    (void)work_answer(w, &answer);
+}
+
+void work_answer_bytes(Work *w) {
+    set_answer(w, OUTCOME_DONE, buffer_slice(&w->answer));
+}
+
+void work_answer_snapshot(Work *w, Snapshot *snapshot) {
+    (void)snapshot_unref(w->snapshot);
+    w->snapshot = snapshot;
+    set_answer(w, OUTCOME_DONE, snapshot_bytes(snapshot));
+}

@@ -1,0 +1,137 @@
+/*
+ * Keys and lease secrets: parsing, checking, making. OpenSSL is used here and nowhere else.
+ */
+#include "service/secrets.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#define SECRET_HEX 64
+#define CRC_HEX 8
+#define KEY_SHORTEST 8
+
+/* CRC-32 (IEEE 802.3, reflected), bit by bit: it runs over a hundred bytes of a key, a table would be larger than it. */
+static uint32_t crc32_of(const char *data, size_t len) {
+    uint32_t crc = 0xffffffffu;
+    for (size_t i = 0; i < len; i++) {
+        crc ^= (uint8_t)data[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = (crc >> 1) ^ (0xedb88320u & (0u - (crc & 1u)));
+    }
+    return ~crc;
+}
+
+static bool is_hex(Slice s) {
+    for (size_t i = 0; i < s.len; i++)
+        if (!((s.ptr[i] >= '0' && s.ptr[i] <= '9') || (s.ptr[i] >= 'a' && s.ptr[i] <= 'f')))
+            return false;
+    return true;
+}
+
+static int sha256(Slice text, uint8_t out[HASH_SIZE]) {
+    unsigned size = 0;
+    return EVP_Digest(text.ptr, text.len, out, &size, EVP_sha256(), NULL) == 1 && size == HASH_SIZE ? 0 : -EIO;
+}
+
+/* A key of our own format: the id between its underscores, when the checksum holds. */
+static bool read_own_key(Slice text, Slice *id) {
+    if (text.len < CRC_HEX)
+        return false;
+    char crc[CRC_HEX + 1];
+    (void)snprintf(crc, sizeof crc, "%08x", crc32_of(text.ptr, text.len - CRC_HEX));
+    if (memcmp(crc, text.ptr + text.len - CRC_HEX, CRC_HEX) != 0)
+        return false;
+    Slice prefix, project, rest = text;
+    return slice_split(&rest, '_', &prefix) && slice_split(&rest, '_', &project) && slice_split(&rest, '_', id) &&
+           id->len == KEY_ID_SIZE - 1 && is_hex(*id) && rest.len == SECRET_HEX + CRC_HEX;
+}
+
+int key_read(Slice text, KeyClaim *out) {
+    if (slice_is_absent(text) || text.len < KEY_SHORTEST || text.len > KEY_TEXT_MAX)
+        return SECRET_MALFORMED;
+    KeyClaim claim;
+    Slice id;
+    bool is_own = slice_starts_with(text, "sok_");
+    if (is_own && !read_own_key(text, &id))
+        return SECRET_MALFORMED;
+    int r = sha256(text, claim.hash);
+    if (r < 0)
+        return r;
+    if (is_own) {
+        memcpy(claim.id, id.ptr, id.len);
+        claim.id[id.len] = '\0';
+    } else {
+        hex_encode(claim.hash, (KEY_ID_SIZE - 1) / 2, claim.id);
+    }
+    *out = claim;
+    return 0;
+}
+
+bool key_matches(const KeyClaim *claim, const uint8_t hash[HASH_SIZE]) {
+    return CRYPTO_memcmp(claim->hash, hash, HASH_SIZE) == 0;
+}
+
+int key_make(Random *random, Slice project, char text[KEY_TEXT_SIZE], KeyClaim *out) {
+    uint8_t bytes[8 + 32];
+    int r = random_fill(random, bytes, sizeof bytes);
+    if (r < 0)
+        return r;
+    char id[KEY_ID_SIZE], secret[SECRET_HEX + 1];
+    hex_encode(bytes, 8, id);
+    hex_encode(bytes + 8, 32, secret);
+    int len = snprintf(text, KEY_TEXT_SIZE, "sok_%.*s_%s_%s", SLICE_PRINT(project), id, secret);
+    if (len < 0 || len + CRC_HEX >= KEY_TEXT_SIZE)
+        return -EINVAL;
+    (void)snprintf(text + len, KEY_TEXT_SIZE - (size_t)len, "%08x", crc32_of(text, (size_t)len));
+    r = key_read(slice_of(text), out);
+    OPENSSL_cleanse(bytes, sizeof bytes);
+    OPENSSL_cleanse(secret, sizeof secret);
+    return r > 0 ? -EINVAL : r;
+}
+
+int lease_secret_read(Slice text, LeaseClaim *out) {
+    if (slice_is_absent(text) || text.len >= LEASE_SECRET_SIZE)
+        return SECRET_MALFORMED;
+    LeaseClaim claim;
+    Slice prefix, ticket, generation, rest = text;
+    if (!slice_split(&rest, '_', &prefix) || !slice_equal_text(prefix, "sol") || !slice_split(&rest, '_', &claim.project) ||
+        !slice_split(&rest, '_', &ticket) || !slice_split(&rest, '_', &generation))
+        return SECRET_MALFORMED;
+    if (!slice_to_number(ticket, &claim.ref.ticket) || !slice_to_number(generation, &claim.ref.generation) ||
+        claim.ref.ticket == 0 || rest.len != SECRET_HEX || !is_hex(rest))
+        return SECRET_MALFORMED;
+    claim.mac = rest;
+    *out = claim;
+    return 0;
+}
+
+/* hex(HMAC(lease key, "project_ticket_generation")) with a NUL. False: OpenSSL failed. */
+static bool lease_mac(Slice project, LeaseRef ref, const uint8_t lease_key[HASH_SIZE], char out[SECRET_HEX + 1]) {
+    char signed_text[LEASE_SECRET_SIZE];
+    int len = snprintf(signed_text, sizeof signed_text, "%.*s_%lld_%lld", SLICE_PRINT(project), (long long)ref.ticket,
+                       (long long)ref.generation);
+    uint8_t mac[HASH_SIZE];
+    unsigned size = 0;
+    if (len < 0 || HMAC(EVP_sha256(), lease_key, HASH_SIZE, (const unsigned char *)signed_text, (size_t)len, mac, &size) == NULL)
+        return false;
+    hex_encode(mac, sizeof mac, out);
+    return true;
+}
+
+bool lease_secret_is_genuine(const LeaseClaim *claim, const uint8_t lease_key[HASH_SIZE]) {
+    char mac[SECRET_HEX + 1];
+    return lease_mac(claim->project, claim->ref, lease_key, mac) && CRYPTO_memcmp(mac, claim->mac.ptr, SECRET_HEX) == 0;
+}
+
+Slice lease_secret_make(Arena *arena, Slice project, LeaseRef ref, const uint8_t lease_key[HASH_SIZE]) {
+    char mac[SECRET_HEX + 1];
+    if (!lease_mac(project, ref, lease_key, mac))
+        return SLICE_ABSENT;
+    return arena_printf(arena, "sol_%.*s_%lld_%lld_%s", SLICE_PRINT(project), (long long)ref.ticket,
+                        (long long)ref.generation, mac);
+}

@@ -1,0 +1,383 @@
+/*
+ * The worker's thread: see the header for what it owns.
+ *
+ *     mutex ── queue of submitted operations, count of places taken, stopping
+ *     thread alone ── store, batch, timers
+ */
+#include "service/worker.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "service/batch.h"
+#include "service/lists.h"
+
+#define IDLE_CHECKPOINT_MS 1000
+#define DAY_MS (24LL * 3600 * 1000)
+#define USED_KEYS_MAX 256
+
+struct Worker {
+    WorkerOptions o;
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;
+    Work *first, **last; /* linked by shown.next */
+    bool is_started, is_stopping;
+    atomic_size_t places;
+    atomic_bool is_broken;
+
+    Batch batch;
+    Arena scratch;
+    Work *backup;         /* under way; NULL: none */
+    int64_t prune_at_ms, used_at_ms, idle_at_ms; /* boot clock; CLOCK_FOREVER: nothing to do */
+    bool is_pruning;
+};
+
+int worker_new(Worker **out, const WorkerOptions *options) {
+    Worker *w = calloc(1, sizeof *w);
+    if (w == NULL)
+        return -ENOMEM;
+    w->o = *options;
+    w->last = &w->first;
+    if (pthread_mutex_init(&w->mutex, NULL) != 0) {
+        free(w);
+        return -ENOMEM;
+    }
+    if (clock_condition_init(&w->wake) < 0) {
+        (void)pthread_mutex_destroy(&w->mutex);
+        free(w);
+        return -ENOMEM;
+    }
+    batch_init(&w->batch);
+    arena_init(&w->scratch);
+    *out = w;
+    return 0;
+}
+
+Worker *worker_free(Worker *w) {
+    if (w == NULL)
+        return NULL;
+    worker_stop(w);
+    batch_deinit(&w->batch);
+    arena_deinit(&w->scratch);
+    (void)pthread_cond_destroy(&w->wake);
+    (void)pthread_mutex_destroy(&w->mutex);
+    free(w);
+    return NULL;
+}
+
+bool worker_take_place(Worker *w, bool ends_leases) {
+    size_t ceiling = ends_leases ? QUEUE_MAX : QUEUE_MAX / 4 * 3;
+    if (atomic_fetch_add(&w->places, 1) < ceiling)
+        return true;
+    atomic_fetch_sub(&w->places, 1);
+    return false;
+}
+
+void worker_give_place_back(Worker *w) {
+    atomic_fetch_sub(&w->places, 1);
+}
+
+bool worker_is_broken(const Worker *w) {
+    return atomic_load(&w->is_broken);
+}
+
+void worker_submit(Worker *w, Work *work) {
+    work->shown.next = NULL;
+    (void)pthread_mutex_lock(&w->mutex);
+    bool was_empty = w->first == NULL;
+    *w->last = work;
+    w->last = (Work **)&work->shown.next;
+    if (was_empty)
+        (void)pthread_cond_signal(&w->wake);
+    (void)pthread_mutex_unlock(&w->mutex);
+}
+
+/* ---- one cycle ---- */
+
+static int64_t now_us(const Worker *w) {
+    return clock_boot_us(w->o.clock);
+}
+
+/* One line an operation: an admin's always, a job's at level debug (history keeps what jobs did). */
+static void log_operation(const Worker *w, const Work *work) {
+    LogLevel level = work->row->scope >= SCOPE_OPERATOR && (work->row->flags & OPERATION_READS) == 0 ? LOG_INFO : LOG_DEBUG;
+    if (level > w->o.log->level)
+        return;
+    LOG(w->o.log, level, work->row->name, log_text("project", work->command.project), log_text("by", work->command.asker),
+        log_text("stack", work->command.stack_name), log_string("outcome", outcome_row(work->outcome)->code));
+}
+
+static void hand_back(Worker *w, Work *const *works, size_t count) {
+    int64_t now = now_us(w);
+    for (size_t i = 0; i < count; i++) {
+        log_operation(w, works[i]);
+        metrics_operation(w->o.metrics, works[i]->command.operation, works[i]->outcome, now - works[i]->arrived_us);
+        worker_give_place_back(w);
+        works[i]->done(&works[i]->shown);
+    }
+}
+
+static void refuse_store(Worker *w, Work *work, int result) {
+    static const Slice unknown = SLICE_LITERAL("the store did not confirm: it may or may not have happened; repeat with the "
+                                               "same requestId");
+    static const Slice full = SLICE_LITERAL("the coordinator's disk is full: nothing happened; make room, then repeat");
+    static const Slice failed = SLICE_LITERAL("the store failed: nothing happened; repeat with the same requestId");
+    bool is_unknown = result == STORE_UNKNOWN || result == STORE_BROKEN;
+    work_refuse(work, OUTCOME_STORE_UNAVAILABLE, NULL, is_unknown ? unknown : result == STORE_FULL ? full : failed);
+    metrics_store_error(w->o.metrics, result);
+}
+
+static void note_failure(Worker *w, int result, const char *doing) {
+    LOG(w->o.log, LOG_ERROR, "the store failed", log_string("doing", doing), log_number("result", result),
+        log_string("reason", store_reason(w->o.store)));
+    if (result == STORE_BROKEN && !atomic_exchange(&w->is_broken, true) && w->o.on_broken != NULL)
+        w->o.on_broken(w->o.on_broken_arg);
+}
+
+/* After a COMMIT, before anyone hears of it: memory follows. */
+static void publish(Worker *w) {
+    for (size_t i = 0; i < w->batch.set_count; i++) {
+        WorkingSet *set = w->batch.sets[i];
+        if (!working_set_is_changed(set))
+            continue;
+        snapshots_drop(w->o.snapshots, set->project_name);
+        for (size_t s = 0; s < set->stack_count; s++) {
+            const StackSlot *slot = set->stacks[s];
+            if (slot->change == ROW_NEW)
+                metrics_stack_moved(w->o.metrics, STACK_GONE, slot->row.state);
+            else if (slot->change == ROW_CHANGED)
+                metrics_stack_moved(w->o.metrics, slot->loaded_state, slot->row.state);
+            else if (slot->change == ROW_DELETED)
+                metrics_stack_moved(w->o.metrics, slot->loaded_state, STACK_GONE);
+        }
+        for (size_t k = 0; k < set->key_count; k++)
+            if (set->keys[k]->change != ROW_CLEAN)
+                keys_forget(w->o.gate.keys, set->keys[k]->row.id);
+        if (set->project_change != ROW_CLEAN && set->project.is_deleted)
+            keys_forget_project(w->o.gate.keys, set->project_name);
+    }
+}
+
+/* What certainly did not happen runs again one by one, so that one operation's failure is its own. */
+static void run_batch(Worker *w, Work *const *works, size_t count) {
+    Moment moment = {.wall_ms = clock_wall_ms(w->o.clock), .boot_ms = clock_boot_ms(w->o.clock)};
+    int r = batch_run(&w->batch, w->o.store, w->o.gate.keys, &moment, works, count);
+    if (r == 0) {
+        metrics_batch(w->o.metrics, count);
+        publish(w);
+        return;
+    }
+    note_failure(w, r, "a batch");
+    bool is_certain = r != STORE_UNKNOWN && r != STORE_BROKEN;
+    for (size_t i = 0; i < count; i++) {
+        if (is_certain && count > 1)
+            run_batch(w, &works[i], 1);
+        else
+            refuse_store(w, works[i], r);
+    }
+}
+
+static void render_list(Worker *w, Work *work) {
+    bool is_whole = work->command.operation == OP_LIST_STACKS && work->command.after == FIELD_ABSENT &&
+                    work->command.limit == FIELD_ABSENT && work->transport == TRANSPORT_HTTP;
+    size_t ceiling = work->transport == TRANSPORT_HTTP ? 0 : RPC_ANSWER_MAX - 16 * 1024;
+    buffer_clear(&work->answer);
+    int r = list_render(w->o.store, &work->command, ceiling, &work->answer);
+    if (r == STORE_NOT_FOUND) {
+        work_refuse(work, OUTCOME_UNKNOWN_PROJECT, "project", (Slice)SLICE_LITERAL("there is no such project: `project list` shows them"));
+        return;
+    }
+    if (r != 0) {
+        note_failure(w, r, "a list");
+        refuse_store(w, work, r);
+        return;
+    }
+    work_answer_bytes(work);
+    if (!is_whole)
+        return;
+    size_t len;
+    Snapshot *snapshot;
+    char *bytes = buffer_steal(&work->answer, &len);
+    if (snapshot_new(&snapshot, bytes, len) < 0) {
+        refuse_store(w, work, -ENOMEM);
+        return;
+    }
+    snapshots_put(w->o.snapshots, work->command.project, snapshot);
+    work_answer_snapshot(work, snapshot);
+}
+
+/* One step of the backup under way; when it ends its operation is handed back. */
+static void step_backup(Worker *w) {
+    char path[4096];
+    (void)snprintf(path, sizeof path, "%.*s", SLICE_PRINT(w->backup->command.path));
+    int r = store_backup_step(w->o.store, path);
+    if (r == 0)
+        return;
+    Work *work = steal(&w->backup);
+    if (r == STORE_DONE) {
+        Answer answer;
+        answer_init(&answer);
+        answer.message = (Slice)SLICE_LITERAL("backup written");
+        (void)work_answer(work, &answer);
+    } else if (r == -EEXIST) {
+        work_refuse(work, OUTCOME_EXISTS, "path", (Slice)SLICE_LITERAL("there is a file already: name another"));
+    } else {
+        note_failure(w, r, "a backup");
+        work_refuse(work, OUTCOME_STORE_UNAVAILABLE, "path", slice_of(store_reason(w->o.store)));
+    }
+    hand_back(w, &work, 1);
+}
+
+static void start_backup(Worker *w, Work *work) {
+    if (w->backup == NULL) {
+        w->backup = work;
+        return;
+    }
+    work_refuse(work, OUTCOME_IN_USE, NULL, (Slice)SLICE_LITERAL("a backup is under way: wait for it"));
+    hand_back(w, &work, 1);
+}
+
+/* Sorts a cycle's operations by what they need, each kind in order of arrival. */
+static void run_cycle(Worker *w, Work *const *works, size_t count) {
+    Work *decided[BATCH_MAX], *answered[BATCH_MAX];
+    size_t decided_count = 0, answered_count = 0;
+    arena_reset(&w->scratch);
+    for (size_t i = 0; i < count; i++) {
+        Work *work = works[i];
+        if (!work->is_resolved &&
+            access_resolve_from_store(&w->o.gate, work, w->o.store, &w->scratch) == ACCESS_REFUSED) {
+            answered[answered_count++] = work;
+        } else if (work->command.operation == OP_BACKUP) {
+            start_backup(w, work);
+        } else {
+            if (lease_decides(work->command.operation))
+                decided[decided_count++] = work;
+            answered[answered_count++] = work;
+        }
+    }
+    if (decided_count > 0)
+        run_batch(w, decided, decided_count);
+    for (size_t i = 0; i < answered_count; i++)
+        if (answered[i]->shown.status == 0)
+            render_list(w, answered[i]);
+    hand_back(w, answered, answered_count);
+}
+
+/* ---- what happens between batches ---- */
+
+static void save_used_keys(Worker *w) {
+    KnownKey used[USED_KEYS_MAX];
+    size_t n = keys_take_used(w->o.gate.keys, used, COUNT_OF(used));
+    if (n == 0)
+        return;
+    int r = store_begin(w->o.store);
+    for (size_t i = 0; i < n && r == 0; i++)
+        r = store_save_key_used(w->o.store, slice_of(used[i].id), used[i].last_used_ms);
+    if (r == 0)
+        r = store_commit(w->o.store);
+    else
+        store_rollback(w->o.store);
+    if (r != 0)
+        note_failure(w, r, "noting when keys were used");
+}
+
+static void prune(Worker *w, int64_t now) {
+    int64_t wall = clock_wall_ms(w->o.clock);
+    int r = store_prune(w->o.store, wall - HISTORY_DAYS * DAY_MS, wall - REQUEST_KEPT_MS, PRUNE_ROWS_MAX);
+    if (r != 0 && r != STORE_DONE)
+        note_failure(w, r, "pruning");
+    w->prune_at_ms = r == 0 ? now : now + PRUNE_INTERVAL_MS;
+}
+
+/* One due step at most, so that operations never wait for more than one. */
+static void run_timers(Worker *w, bool was_busy) {
+    int64_t now = clock_boot_ms(w->o.clock);
+    if (was_busy)
+        w->idle_at_ms = now + IDLE_CHECKPOINT_MS;
+    if (w->backup != NULL) {
+        step_backup(w);
+    } else if (now >= w->used_at_ms) {
+        w->used_at_ms = now + KEY_USED_SAVE_MS;
+        save_used_keys(w);
+    } else if (now >= w->prune_at_ms) {
+        prune(w, now);
+    } else if (now >= w->idle_at_ms) {
+        w->idle_at_ms = CLOCK_FOREVER;
+        int r = store_idle(w->o.store);
+        if (r != 0)
+            note_failure(w, r, "a checkpoint");
+    }
+}
+
+static int64_t next_timer(const Worker *w) {
+    int64_t next = w->used_at_ms < w->prune_at_ms ? w->used_at_ms : w->prune_at_ms;
+    if (w->idle_at_ms < next)
+        next = w->idle_at_ms;
+    return w->backup != NULL ? 0 : next;
+}
+
+/* Takes all that waits; blocks until there is something, a timer is due, or the end. False: the end. */
+static bool take(Worker *w, Work **works, size_t *count) {
+    size_t n = 0;
+    (void)pthread_mutex_lock(&w->mutex);
+    while (w->first == NULL && !w->is_stopping && clock_boot_ms(w->o.clock) < next_timer(w))
+        w->o.clock->vtable->wait(w->o.clock, &w->wake, &w->mutex, next_timer(w));
+    while (w->first != NULL && n < BATCH_MAX) {
+        works[n] = w->first;
+        w->first = work_of(works[n]->shown.next);
+        n++;
+    }
+    if (w->first == NULL)
+        w->last = &w->first;
+    bool is_end = n == 0 && w->is_stopping;
+    (void)pthread_mutex_unlock(&w->mutex);
+    *count = n;
+    return !is_end;
+}
+
+static void *worker_main(void *arg) {
+    Worker *w = arg;
+    Work *works[BATCH_MAX];
+    size_t count;
+    int64_t now = clock_boot_ms(w->o.clock);
+    w->used_at_ms = now + KEY_USED_SAVE_MS;
+    w->prune_at_ms = now + PRUNE_INTERVAL_MS;
+    w->idle_at_ms = CLOCK_FOREVER;
+    while (take(w, works, &count)) {
+        if (count > 0)
+            run_cycle(w, works, count);
+        run_timers(w, count > 0);
+    }
+    while (w->backup != NULL)
+        step_backup(w);
+    save_used_keys(w);
+    return NULL;
+}
+
+int worker_start(Worker *w) {
+    StoreCounts counts;
+    int r = store_counts(w->o.store, &counts);
+    if (r != 0)
+        return r < 0 ? r : -EIO;
+    metrics_start_counts(w->o.metrics, &counts);
+    r = pthread_create(&w->thread, NULL, worker_main, w);
+    if (r != 0)
+        return -r;
+    w->is_started = true;
+    return 0;
+}
+
+void worker_stop(Worker *w) {
+    if (!w->is_started)
+        return;
+    (void)pthread_mutex_lock(&w->mutex);
+    w->is_stopping = true;
+    (void)pthread_cond_signal(&w->wake);
+    (void)pthread_mutex_unlock(&w->mutex);
+    (void)pthread_join(w->thread, NULL);
+    w->is_started = false;
+}

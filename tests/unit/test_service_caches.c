@@ -1,0 +1,177 @@
+/*
+ * What the service remembers between operations: keys, failed authentications, rendered lists.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/limits.h"
+#include "service/keys.h"
+#include "service/limiter.h"
+#include "service/snapshots.h"
+
+typedef struct FakeClock {
+    Clock base;
+    int64_t now_ms;
+} FakeClock;
+
+static int64_t fake_now(const Clock *clock) {
+    return ((const FakeClock *)clock)->now_ms;
+}
+static const ClockVtable fake_vtable = {.boot_ms = fake_now, .wall_ms = fake_now};
+
+static KeyRow key_row(const char *id, const char *project) {
+    KeyRow row = {.id = slice_of(id), .project = slice_of(project), .scope = SCOPE_AGENT};
+    memset(row.hash, 9, sizeof row.hash);
+    return row;
+}
+
+static void learned_key_is_known_until_forgotten(void **state) {
+    (void)state;
+    Keys *keys;
+    KnownKey known;
+    assert_int_equal(keys_new(&keys), 0);
+    KeyRow row = key_row("0123456789abcdef", "shop");
+    ProjectRow project = {.name = slice_of("shop")};
+    assert_false(keys_find(keys, "0123456789abcdef", &known));
+    keys_learn(keys, &row, &project);
+    assert_true(keys_find(keys, "0123456789abcdef", &known));
+    assert_string_equal(known.project, "shop");
+    assert_int_equal(known.scope, SCOPE_AGENT);
+    assert_false(known.is_revoked);
+    keys_forget(keys, slice_of("0123456789abcdef"));
+    assert_false(keys_find(keys, "0123456789abcdef", &known));
+    keys = keys_free(keys);
+}
+
+static void key_of_a_deleted_project_counts_as_revoked(void **state) {
+    (void)state;
+    Keys *keys;
+    KnownKey known;
+    KnownProject known_project;
+    assert_int_equal(keys_new(&keys), 0);
+    KeyRow row = key_row("0123456789abcdef", "shop");
+    ProjectRow project = {.name = slice_of("shop"), .is_deleted = true};
+    keys_learn(keys, &row, &project);
+    assert_true(keys_find(keys, "0123456789abcdef", &known));
+    assert_true(known.is_revoked);
+    assert_false(keys_find_project(keys, slice_of("shop"), &known_project));
+    keys = keys_free(keys);
+}
+
+static void forgetting_a_project_forgets_its_keys_only(void **state) {
+    (void)state;
+    Keys *keys;
+    KnownKey known;
+    KnownProject known_project;
+    assert_int_equal(keys_new(&keys), 0);
+    KeyRow shop = key_row("00000000000000aa", "shop"), blog = key_row("00000000000000bb", "blog");
+    keys_learn(keys, &shop, &(ProjectRow){.name = slice_of("shop")});
+    keys_learn(keys, &blog, &(ProjectRow){.name = slice_of("blog")});
+    keys_forget_project(keys, slice_of("shop"));
+    assert_false(keys_find(keys, "00000000000000aa", &known));
+    assert_false(keys_find_project(keys, slice_of("shop"), &known_project));
+    assert_true(keys_find(keys, "00000000000000bb", &known));
+    assert_true(keys_find_project(keys, slice_of("blog"), &known_project));
+    keys = keys_free(keys);
+}
+
+static void use_of_a_key_is_taken_once(void **state) {
+    (void)state;
+    Keys *keys;
+    KnownKey used[4];
+    assert_int_equal(keys_new(&keys), 0);
+    KeyRow row = key_row("0123456789abcdef", "shop");
+    keys_learn(keys, &row, &(ProjectRow){.name = slice_of("shop")});
+    assert_int_equal(keys_take_used(keys, used, 4), 0);
+    keys_used(keys, "0123456789abcdef", 5000);
+    keys_used(keys, "unknown-key-here", 6000);
+    assert_int_equal(keys_take_used(keys, used, 4), 1);
+    assert_int_equal(used[0].last_used_ms, 5000);
+    assert_int_equal(keys_take_used(keys, used, 4), 0);
+    keys = keys_free(keys);
+}
+
+static void an_address_may_fail_so_often_and_recovers(void **state) {
+    (void)state;
+    FakeClock clock = {.base = {.vtable = &fake_vtable}, .now_ms = 1000000};
+    Limiter *limiter;
+    assert_int_equal(limiter_new(&limiter, &clock.base), 0);
+    for (int i = 0; i < FAILED_AUTH_BURST; i++)
+        assert_true(limiter_failed(limiter, slice_of("192.0.2.1")));
+    assert_false(limiter_failed(limiter, slice_of("192.0.2.1")));
+    assert_true(limiter_failed(limiter, slice_of("192.0.2.7")));
+    clock.now_ms += 3000;
+    for (int i = 0; i < 3 * FAILED_AUTH_REFILL; i++)
+        assert_true(limiter_failed(limiter, slice_of("192.0.2.1")));
+    assert_false(limiter_failed(limiter, slice_of("192.0.2.1")));
+    limiter = limiter_free(limiter);
+}
+
+static Snapshot *snapshot_of(const char *text) {
+    Snapshot *snapshot;
+    assert_int_equal(snapshot_new(&snapshot, slice_dup(slice_of(text)), strlen(text)), 0);
+    return snapshot;
+}
+
+static void dropped_list_lives_on_for_who_holds_it(void **state) {
+    (void)state;
+    Snapshots *snapshots;
+    assert_int_equal(snapshots_new(&snapshots), 0);
+    assert_null(snapshots_get(snapshots, slice_of("shop")));
+    Snapshot *made = snapshot_of("[1]");
+    snapshots_put(snapshots, slice_of("shop"), made);
+    made = snapshot_unref(made);
+    Snapshot *held = snapshots_get(snapshots, slice_of("shop"));
+    assert_non_null(held);
+    snapshots_drop(snapshots, slice_of("shop"));
+    assert_null(snapshots_get(snapshots, slice_of("shop")));
+    assert_true(slice_equal_text(snapshot_bytes(held), "[1]"));
+    held = snapshot_unref(held);
+    snapshots = snapshots_free(snapshots);
+}
+
+static void a_projects_list_is_never_anothers(void **state) {
+    (void)state;
+    Snapshots *snapshots;
+    assert_int_equal(snapshots_new(&snapshots), 0);
+    /* More projects than slots: whatever is still there must be its own. */
+    for (int i = 0; i < 2 * SNAPSHOT_MAX; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "p%d", i);
+        Snapshot *made = snapshot_of(name);
+        snapshots_put(snapshots, slice_of(name), made);
+        made = snapshot_unref(made);
+    }
+    int found = 0;
+    for (int i = 0; i < 2 * SNAPSHOT_MAX; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "p%d", i);
+        Snapshot *held = snapshots_get(snapshots, slice_of(name));
+        if (held == NULL)
+            continue;
+        found++;
+        assert_true(slice_equal_text(snapshot_bytes(held), name));
+        held = snapshot_unref(held);
+    }
+    assert_in_range(found, 1, SNAPSHOT_MAX);
+    snapshots = snapshots_free(snapshots);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(learned_key_is_known_until_forgotten),
+        cmocka_unit_test(key_of_a_deleted_project_counts_as_revoked),
+        cmocka_unit_test(forgetting_a_project_forgets_its_keys_only),
+        cmocka_unit_test(use_of_a_key_is_taken_once),
+        cmocka_unit_test(an_address_may_fail_so_often_and_recovers),
+        cmocka_unit_test(dropped_list_lives_on_for_who_holds_it),
+        cmocka_unit_test(a_projects_list_is_never_anothers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
