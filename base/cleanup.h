@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define OWN(function) __attribute__((cleanup(function)))
+/* Not reading an owner again is no mistake: freeing what it holds is its use. */
+#define OWN(function) __attribute__((cleanup(function), unused))
 #define MUST_USE __attribute__((warn_unused_result))
 #define PRINTF_LIKE(pattern, first) __attribute__((format(printf, pattern, first)))
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))

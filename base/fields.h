@@ -32,13 +32,11 @@ typedef struct Field {
     size_t offset; /* offsetof in the struct the table describes */
     bool is_required;
     int64_t min, max;
-    int64_t fallback; /* integers: what an absent one decodes to (declare FIELD_ABSENT where it matters) */
-    const char *const
-        *choices;         /* FIELD_CHOICE; NULL-terminated. A NULL name at [0] is not possible: index 0 is a choice */
-    const FieldTable *of; /* FIELD_OBJECT, FIELD_LIST */
-    const char *(*check)(
-        Slice);      /* FIELD_TEXT: NULL when right, else what is wrong ("must not hold control characters") */
-    const char *doc; /* one sentence for people */
+    int64_t fallback;              /* integers: what an absent one decodes to (FIELD_ABSENT where it matters) */
+    const char *const *choices;    /* FIELD_CHOICE; NULL-terminated, at least one */
+    const FieldTable *of;          /* FIELD_OBJECT, FIELD_LIST */
+    const char *(*check)(Slice s); /* FIELD_TEXT: NULL when right, else what is wrong ("must not hold …") */
+    const char *doc;               /* one sentence for people */
 } Field;
 
 struct FieldTable {

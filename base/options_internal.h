@@ -22,7 +22,7 @@ typedef struct Suggestion {
 } Suggestion;
 void suggestion_consider(Suggestion *best, Slice wanted, const char *candidate);
 
-/* The first word of a verb's path, and whether an earlier verb has the same (then it is no new group). */
+/* A verb's path is one word or two; the first verb with a first word opens the group of that word. */
 Slice verb_first_word(const Verb *verb);
 bool verb_has_second_word(const Verb *verb);
 bool verb_opens_group(const Program *program, size_t index);
