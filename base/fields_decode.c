@@ -134,7 +134,8 @@ static int decode_boolean(const Reader *reader, const Place *place, const json_t
 
 static int decode_choice(const Reader *reader, const Place *place, const Field *field, const json_t *value, int *out) {
     Slice text = {.ptr = json_string_value(value), .len = json_string_length(value)};
-    for (int i = 0; field->choices[i] != NULL; i++) {
+    const int first = (int)field->min;
+    for (int i = first; field->choices[i] != NULL; i++) {
         if (slice_equal_text(text, field->choices[i])) {
             *out = i;
             return 0;
@@ -142,9 +143,9 @@ static int decode_choice(const Reader *reader, const Place *place, const Field *
     }
     char predicate[PREDICATE_SIZE] = "must be one of: ";
     size_t used = strlen(predicate);
-    for (int i = 0; field->choices[i] != NULL && used < sizeof predicate; i++)
-        used +=
-            (size_t)snprintf(predicate + used, sizeof predicate - used, "%s%s", i > 0 ? ", " : "", field->choices[i]);
+    for (int i = first; field->choices[i] != NULL && used < sizeof predicate; i++)
+        used += (size_t)snprintf(predicate + used, sizeof predicate - used, "%s%s", i > first ? ", " : "",
+                                 field->choices[i]);
     return refuse(reader, place, predicate);
 }
 

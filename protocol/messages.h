@@ -10,7 +10,11 @@
 #include "protocol/operations.h"
 #include "protocol/outcome.h"
 
-typedef enum IfNone { IF_NONE_DEFAULT, IF_NONE_WAIT, IF_NONE_FAIL } IfNone; /* names: "default" (never sent), "wait", "fail" */
+typedef enum IfNone {
+    IF_NONE_DEFAULT,
+    IF_NONE_WAIT,
+    IF_NONE_FAIL
+} IfNone; /* names: "default" (never sent), "wait", "fail" */
 typedef enum Purpose { PURPOSE_TEST, PURPOSE_CLEAN } Purpose;
 typedef enum ReleaseOutcome { RELEASE_OK, RELEASE_DIRTY, RELEASE_BROKEN } ReleaseOutcome;
 typedef enum Switch { SWITCH_UNSET, SWITCH_OFF, SWITCH_ON } Switch;
@@ -34,11 +38,11 @@ typedef struct Command {
     OperationId operation;
 
     /* Filled by the service, never by a decoder. */
-    Slice project;       /* whose: the key's, the lease's, or (control socket) the body's */
-    Scope scope;         /* what the asker may */
-    Slice asker;         /* for the history: a key's id, "lease", or "control" */
-    LeaseRef lease_ref;  /* the verified `lease` */
-    Slice holder_json;   /* canonical form of `holder`; absent when empty */
+    Slice project;      /* whose: the key's, the lease's, or (control socket) the body's */
+    Scope scope;        /* what the asker may */
+    Slice asker;        /* for the history: a key's id, "lease", or "control" */
+    LeaseRef lease_ref; /* the verified `lease` */
+    Slice holder_json;  /* canonical form of `holder`; absent when empty */
 
     /* As sent. */
     Slice project_name; /* `project`, control socket only */
@@ -89,7 +93,7 @@ typedef struct Answer {
     int64_t position, retry_after_seconds;
 
     Slice message; /* the original's "Stack test-1 released" */
-    Slice result;  /* cancelRequest: "stored", "removed", "ended" */
+    Slice result;  /* cancelRequest: "stored", "removed" (no queue yet), "ended", "over" */
 
     /* createProject, createKey */
     Slice project_name, key, key_id;
@@ -113,13 +117,15 @@ typedef struct StackItem {
 
 typedef struct EventItem {
     int64_t id, at_ms, generation; /* generation FIELD_ABSENT where there is none */
-    Slice kind;                    /* "granted", "joined", "deployed", "released", "forced", "cancelled", "created", "deleted", "retired", … */
+    Slice
+        kind; /* "granted", "joined", "deployed", "released", "forced", "cancelled", "created", "deleted", "retired", … */
     Slice stack_name, branch, commit, by, outcome, note, holder_json;
 } EventItem;
 
 typedef struct ProjectItem {
     Slice project_name, prefix, initial_commit;
-    int64_t max_stacks, max_hold_seconds, expiry_grace_seconds, created_ms, stacks; /* max_stacks FIELD_ABSENT: unbounded */
+    int64_t max_stacks, max_hold_seconds, expiry_grace_seconds, created_ms,
+        stacks; /* max_stacks FIELD_ABSENT: unbounded */
     Slice cleaning;
 } ProjectItem;
 
@@ -142,14 +148,11 @@ typedef struct Problem {
     int64_t at_ms, generation;
 } Problem;
 
-extern const FieldTable holder_fields;                /* of Holder */
-extern const FieldTable problem_fields;               /* of Problem */
-extern const FieldTable queued_fields;                /* of Answer */
+extern const FieldTable holder_fields;  /* of Holder */
+extern const FieldTable problem_fields; /* of Problem */
+extern const FieldTable queued_fields;  /* of Answer */
 extern const FieldTable stack_item_fields, event_item_fields, project_item_fields, key_item_fields;
 
-/* Every member absent, every choice at its default's place in an empty command. Decoding sets an operation's own fields;
- * this the others. */
-void command_init(Command *command, OperationId operation);
 /* Appends the holder as canonical JSON (members in declared order, absent ones left out). Into a buffer with the ceiling
  * HOLDER_MAX it fails with -EMSGSIZE for one that is too long. */
 void holder_encode(const Holder *holder, Buffer *out);

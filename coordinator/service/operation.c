@@ -21,7 +21,10 @@ Operation *operation_free(Operation *op) {
     return NULL;
 }
 
+/* A stack comes free in minutes, a store or a place in the queue in a moment. */
 static int retry_after(Outcome outcome) {
+    if (outcome == OUTCOME_NONE_AVAILABLE)
+        return 10;
     return outcome_row(outcome)->is_retryable ? 1 : 0;
 }
 
@@ -34,7 +37,7 @@ static void set_answer(Work *w, Outcome outcome, Slice body) {
 }
 
 static const Slice out_of_memory = SLICE_LITERAL(
-    "{\"type\":\"about:blank\",\"title\":\"Store unavailable\",\"status\":503,\"code\":\"store-unavailable\","
+    "{\"type\":\"urn:stack-orchestrator:problem:store-unavailable\",\"title\":\"Unknown whether it happened\",\"status\":503,\"code\":\"store-unavailable\","
     "\"detail\":\"out of memory: nothing is known to have happened; repeat with the same requestId\","
     "\"message\":\"out of memory: nothing is known to have happened; repeat with the same requestId\"}");
 

@@ -180,7 +180,7 @@ static Outcome complete_command(Work *w, Answer *problem) {
     if (c->operation == OP_IMPORT_KEY) {
         r = key_read(c->key_secret, &w->made);
         if (r == SECRET_MALFORMED)
-            return answer_refuse(problem, OUTCOME_VALIDATION, "secret", (Slice)SLICE_LITERAL("secret must be the key's whole text, 8 to 256 bytes"));
+            return answer_refuse(problem, OUTCOME_VALIDATION, "secret", (Slice)SLICE_LITERAL("secret must be the key's whole text, 8 to 200 bytes"));
     } else if (c->operation == OP_CREATE_KEY || c->operation == OP_CREATE_PROJECT) {
         r = key_make(w->service->o.random, c->project_name, w->made_key, &w->made);
         if (r == 0 && c->operation == OP_CREATE_PROJECT)
