@@ -26,10 +26,6 @@ struct Clock {
 static inline int64_t clock_boot_ms(const Clock *c) {
     return c->vtable->boot_ms(c);
 }
-/* For measuring only. */
-static inline int64_t clock_boot_us(const Clock *c) {
-    return clock_boot_ms(c) * 1000;
-}
 static inline int64_t clock_wall_ms(const Clock *c) {
     return c->vtable->wall_ms(c);
 }

@@ -8,11 +8,13 @@
 
 #include "base/limits.h"
 
-static const Slice no_key = SLICE_LITERAL("no key was sent: give it as `X-API-Key: <key>` or `Authorization: Bearer <key>`");
+static const Slice no_key =
+    SLICE_LITERAL("no key was sent: give it as `X-API-Key: <key>` or `Authorization: Bearer <key>`");
 static const Slice bad_key = SLICE_LITERAL("this key is not known here: mistyped, revoked, or of another coordinator");
 static const Slice limited_key =
     SLICE_LITERAL("too many failed authentications from this address: wait a little, and check the key");
-static const Slice bad_lease = SLICE_LITERAL("`lease` is not a secret of this coordinator: send it exactly as it was answered");
+static const Slice bad_lease =
+    SLICE_LITERAL("`lease` is not a secret of this coordinator: send it exactly as it was answered");
 
 static Access refuse(Work *w, Outcome outcome, const char *field, Slice detail) {
     work_refuse(w, outcome, field, detail);
@@ -91,9 +93,10 @@ static Access resolve_key(const Gate *gate, Work *w) {
     if (w->credential != CREDENTIAL_GOOD)
         return refuse_key(gate, w);
     if (w->key_scope < w->row->scope)
-        return refuse(w, OUTCOME_FORBIDDEN, NULL,
-                      (Slice)SLICE_LITERAL("the scope of this key does not reach so far: ask the admin for a key of scope "
-                                           "`agent` (jobs) or `operator` (people who free stacks)"));
+        return refuse(
+            w, OUTCOME_FORBIDDEN, NULL,
+            (Slice)SLICE_LITERAL("the scope of this key does not reach so far: ask the admin for a key of scope "
+                                 "`agent` (jobs) or `operator` (people who free stacks)"));
     set_project(w, slice_of(w->key_project));
     w->command.scope = w->key_scope;
     w->command.asker = slice_of(w->key_id);
@@ -105,7 +108,8 @@ static Access resolve_control(Work *w) {
     w->command.asker = (Slice)SLICE_LITERAL("control");
     if ((w->row->flags & OPERATION_NAMES_PROJECT) != 0) {
         if (slice_is_absent(w->command.project_name))
-            return refuse(w, OUTCOME_VALIDATION, "project", (Slice)SLICE_LITERAL("project is required over the control socket"));
+            return refuse(w, OUTCOME_VALIDATION, "project",
+                          (Slice)SLICE_LITERAL("project is required over the control socket"));
         set_project(w, w->command.project_name);
     }
     return ACCESS_READY;
@@ -129,9 +133,10 @@ Access access_resolve(const Gate *gate, Work *w) {
     bool is_lease_sent = (w->row->flags & OPERATION_LEASE_OPENS) != 0 && !slice_is_absent(w->command.lease);
     Access access = is_lease_sent ? resolve_lease(gate, w) : resolve_key(gate, w);
     if (access == ACCESS_READY && missing != NULL)
-        return refuse(w, OUTCOME_VALIDATION, missing,
-                      (Slice)SLICE_LITERAL("over nng, which may send a request twice, requestStack needs `requestId` and "
-                                           "releaseStack and setLastDeployedCommit need `lease`"));
+        return refuse(
+            w, OUTCOME_VALIDATION, missing,
+            (Slice)SLICE_LITERAL("over nng, which may send a request twice, requestStack needs `requestId` and "
+                                 "releaseStack and setLastDeployedCommit need `lease`"));
     return access;
 }
 

@@ -9,9 +9,9 @@
 #include "service/operation.h"
 
 typedef enum Access {
-    ACCESS_READY,      /* command.project, scope, asker, lease_ref are set */
-    ACCESS_REFUSED,    /* the answer is there */
-    ACCESS_ASK_STORE,  /* key or project are not in memory */
+    ACCESS_READY,     /* command.project, scope, asker, lease_ref are set */
+    ACCESS_REFUSED,   /* the answer is there */
+    ACCESS_ASK_STORE, /* key or project are not in memory */
 } Access;
 
 typedef struct Gate {

@@ -5,10 +5,11 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
 
-
-static const int64_t latency_bounds_us[] = {250,    500,    1000,    2500,    5000,    10000,   25000,
-                                            50000,  100000, 250000,  500000,  1000000, 2500000, 10000000};
+static const int64_t latency_bounds_us[] = {250,   500,    1000,   2500,   5000,    10000,   25000,
+                                            50000, 100000, 250000, 500000, 1000000, 2500000, 10000000};
 static const char *const latency_labels[] = {"0.00025", "0.0005", "0.001", "0.0025", "0.005", "0.01", "0.025",
                                              "0.05",    "0.1",    "0.25",  "0.5",    "1",     "2.5",  "10"};
 static const int64_t batch_bounds[] = {1, 2, 4, 8, 16, 32, 64, 128, 256};
@@ -21,7 +22,15 @@ typedef struct Histogram {
     atomic_llong sum, count;
 } Histogram;
 
-typedef enum StoreError { ERROR_FULL, ERROR_IO, ERROR_UNKNOWN, ERROR_CONFLICT, ERROR_BROKEN, ERROR_MEMORY, ERROR_KINDS } StoreError;
+typedef enum StoreError {
+    ERROR_FULL,
+    ERROR_IO,
+    ERROR_UNKNOWN,
+    ERROR_CONFLICT,
+    ERROR_BROKEN,
+    ERROR_MEMORY,
+    ERROR_KINDS
+} StoreError;
 static const char *const store_error_names[] = {"full", "io", "unknown_commit", "conflict", "broken", "memory"};
 
 struct Metrics {
@@ -42,6 +51,12 @@ int metrics_new(Metrics **out) {
 Metrics *metrics_free(Metrics *m) {
     free(m);
     return NULL;
+}
+
+int64_t metrics_now_us(void) {
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
 static void bump(atomic_llong *counter, int64_t by) {
@@ -142,7 +157,8 @@ void metrics_write(const Metrics *m, const char *version, Buffer *out) {
     for (size_t s = 0; s < STACK_GONE; s++)
         buffer_printf(out, "stack_coordinator_stacks{state=\"%s\"} %lld\n", stack_state_name((StackState)s),
                       (long long)value(&m->stacks[s]));
-    write_head(out, "stack_coordinator_store_errors_total", "counter", "Transactions that failed in the store, by kind.");
+    write_head(out, "stack_coordinator_store_errors_total", "counter",
+               "Transactions that failed in the store, by kind.");
     for (size_t kind = 0; kind < ERROR_KINDS; kind++)
         buffer_printf(out, "stack_coordinator_store_errors_total{kind=\"%s\"} %lld\n", store_error_names[kind],
                       (long long)value(&m->store_errors[kind]));

@@ -13,6 +13,8 @@ typedef struct Metrics Metrics;
 int metrics_new(Metrics **out) MUST_USE;
 Metrics *metrics_free(Metrics *metrics);
 
+/* CLOCK_MONOTONIC in microseconds. Measuring is not deciding: this clock need not be faked. */
+int64_t metrics_now_us(void);
 void metrics_operation(Metrics *m, OperationId operation, Outcome outcome, int64_t microseconds);
 void metrics_batch(Metrics *m, size_t operations);
 void metrics_store_error(Metrics *m, int store_result);

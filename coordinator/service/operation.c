@@ -36,10 +36,11 @@ static void set_answer(Work *w, Outcome outcome, Slice body) {
     w->shown.retry_after_seconds = retry_after(outcome);
 }
 
-static const Slice out_of_memory = SLICE_LITERAL(
-    "{\"type\":\"urn:stack-orchestrator:problem:store-unavailable\",\"title\":\"Unknown whether it happened\",\"status\":503,\"code\":\"store-unavailable\","
-    "\"detail\":\"out of memory: nothing is known to have happened; repeat with the same requestId\","
-    "\"message\":\"out of memory: nothing is known to have happened; repeat with the same requestId\"}");
+static const Slice out_of_memory =
+    SLICE_LITERAL("{\"type\":\"urn:stack-orchestrator:problem:store-unavailable\",\"title\":\"Unknown whether it "
+                  "happened\",\"status\":503,\"code\":\"store-unavailable\","
+                  "\"detail\":\"out of memory: nothing is known to have happened; repeat with the same requestId\","
+                  "\"message\":\"out of memory: nothing is known to have happened; repeat with the same requestId\"}");
 
 bool work_answer(Work *w, const Answer *answer) {
     buffer_clear(&w->answer);

@@ -36,11 +36,11 @@ typedef struct Work {
     char made_key[KEY_TEXT_SIZE]; /* createProject, createKey: shown once, in the answer */
     KeyClaim made;
 
-    bool is_resolved;    /* who asks is known, the command is ready to be decided */
-    bool is_decided;     /* in the batch under way */
+    bool is_resolved; /* who asks is known, the command is ready to be decided */
+    bool is_decided;  /* in the batch under way */
     Outcome outcome;
-    Buffer answer;       /* bytes of shown.body */
-    Snapshot *snapshot;  /* … or a list they are borrowed from */
+    Buffer answer;      /* bytes of shown.body */
+    Snapshot *snapshot; /* … or a list they are borrowed from */
 } Work;
 
 static inline Work *work_of(Operation *op) {

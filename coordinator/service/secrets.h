@@ -16,7 +16,7 @@
 #include "protocol/messages.h"
 
 #define HASH_SIZE 32
-#define KEY_ID_SIZE 17      /* 16 hex and a NUL */
+#define KEY_ID_SIZE 17 /* 16 hex and a NUL */
 #define KEY_TEXT_SIZE (4 + PROJECT_NAME_MAX + 1 + 16 + 1 + 64 + 8 + 1)
 #define LEASE_SECRET_SIZE (4 + PROJECT_NAME_MAX + 1 + 19 + 1 + 19 + 1 + 64 + 1)
 

@@ -123,7 +123,8 @@ static void command_init(Command *c, OperationId id) {
                    .expiry_grace_seconds = FIELD_ABSENT};
 }
 
-int operation_new(Operation **out, Service *service, OperationId id, Transport transport, OperationDone *done, void *call) {
+int operation_new(Operation **out, Service *service, OperationId id, Transport transport, OperationDone *done,
+                  void *call) {
     Work *w = calloc(1, sizeof *w);
     if (w == NULL)
         return -ENOMEM;
@@ -132,7 +133,7 @@ int operation_new(Operation **out, Service *service, OperationId id, Transport t
     w->transport = transport;
     w->done = done;
     w->shown.call = call;
-    w->arrived_us = clock_boot_us(service->o.clock);
+    w->arrived_us = metrics_now_us();
     command_init(&w->command, id);
     buffer_init(&w->answer, ANSWER_MAX);
     buffer_init(&w->holder, HOLDER_MAX);
@@ -142,8 +143,7 @@ int operation_new(Operation **out, Service *service, OperationId id, Transport t
 
 /* Every answer given before the worker saw the operation passes here, so that it is counted. */
 static bool answered(Work *w) {
-    metrics_operation(w->service->metrics, w->command.operation, w->outcome,
-                      clock_boot_us(w->service->o.clock) - w->arrived_us);
+    metrics_operation(w->service->metrics, w->command.operation, w->outcome, metrics_now_us() - w->arrived_us);
     return true;
 }
 
@@ -161,8 +161,9 @@ bool service_authenticate(Operation *op, Slice credential, Slice address) {
     if (w->transport == TRANSPORT_CONTROL)
         return false;
     if (w->row->scope == SCOPE_ADMIN)
-        return refuse(w, OUTCOME_UNKNOWN_OPERATION, NULL,
-                      (Slice)SLICE_LITERAL("this operation is for the control socket: use `stack-coordinator` on its machine"));
+        return refuse(
+            w, OUTCOME_UNKNOWN_OPERATION, NULL,
+            (Slice)SLICE_LITERAL("this operation is for the control socket: use `stack-coordinator` on its machine"));
     return access_check_credential(&w->service->gate, w, credential, address) == ACCESS_REFUSED && answered(w);
 }
 
@@ -172,7 +173,8 @@ static Outcome complete_command(Work *w, Answer *problem) {
     if (c->has_holder) {
         holder_encode(&c->holder, &w->holder);
         if (buffer_error(&w->holder) != 0)
-            return answer_refuse(problem, OUTCOME_VALIDATION, "holder", (Slice)SLICE_LITERAL("holder must be at most 2048 bytes long"));
+            return answer_refuse(problem, OUTCOME_VALIDATION, "holder",
+                                 (Slice)SLICE_LITERAL("holder must be at most 2048 bytes long"));
         if (w->holder.len > 2)
             c->holder_json = buffer_slice(&w->holder);
     }
@@ -180,7 +182,8 @@ static Outcome complete_command(Work *w, Answer *problem) {
     if (c->operation == OP_IMPORT_KEY) {
         r = key_read(c->key_secret, &w->made);
         if (r == SECRET_MALFORMED)
-            return answer_refuse(problem, OUTCOME_VALIDATION, "secret", (Slice)SLICE_LITERAL("secret must be the key's whole text, 8 to 200 bytes"));
+            return answer_refuse(problem, OUTCOME_VALIDATION, "secret",
+                                 (Slice)SLICE_LITERAL("secret must be the key's whole text, 8 to 200 bytes"));
     } else if (c->operation == OP_CREATE_KEY || c->operation == OP_CREATE_PROJECT) {
         r = key_make(w->service->o.random, c->project_name, w->made_key, &w->made);
         if (r == 0 && c->operation == OP_CREATE_PROJECT)
@@ -189,7 +192,8 @@ static Outcome complete_command(Work *w, Answer *problem) {
         return OUTCOME_DONE;
     }
     if (r < 0)
-        return answer_refuse(problem, OUTCOME_INTERNAL, NULL, (Slice)SLICE_LITERAL("no randomness or no hash could be had"));
+        return answer_refuse(problem, OUTCOME_INTERNAL, NULL,
+                             (Slice)SLICE_LITERAL("no randomness or no hash could be had"));
     c->key_id = slice_of(w->made.id);
     memcpy(c->key_hash, w->made.hash, sizeof c->key_hash);
     return OUTCOME_DONE;
@@ -197,7 +201,8 @@ static Outcome complete_command(Work *w, Answer *problem) {
 
 static bool list_from_memory(Work *w) {
     const Command *c = &w->command;
-    if (c->operation != OP_LIST_STACKS || w->transport != TRANSPORT_HTTP || c->after != FIELD_ABSENT || c->limit != FIELD_ABSENT)
+    if (c->operation != OP_LIST_STACKS || w->transport != TRANSPORT_HTTP || c->after != FIELD_ABSENT ||
+        c->limit != FIELD_ABSENT)
         return false;
     Snapshot *snapshot = snapshots_get(w->service->snapshots, c->project);
     if (snapshot == NULL)
@@ -229,11 +234,14 @@ static bool prepare(Work *w, const json_t *body, FieldSource source) {
     if (w->is_resolved && list_from_memory(w))
         return true;
     if (worker_is_broken(s->worker))
-        return refuse(w, OUTCOME_STORE_UNAVAILABLE, NULL, (Slice)SLICE_LITERAL("the store failed for good: the coordinator has to be restarted"));
+        return refuse(w, OUTCOME_STORE_UNAVAILABLE, NULL,
+                      (Slice)SLICE_LITERAL("the store failed for good: the coordinator has to be restarted"));
     if (!service_is_ready(s))
-        return refuse(w, OUTCOME_DRAINING, NULL, (Slice)SLICE_LITERAL("the coordinator is going down: repeat, another or the next one answers"));
+        return refuse(w, OUTCOME_DRAINING, NULL,
+                      (Slice)SLICE_LITERAL("the coordinator is going down: repeat, another or the next one answers"));
     if (!worker_take_place(s->worker, (w->row->flags & OPERATION_ENDS_LEASES) != 0))
-        return refuse(w, OUTCOME_STORE_UNAVAILABLE, NULL, (Slice)SLICE_LITERAL("the coordinator has more to do than it can queue: repeat in a moment"));
+        return refuse(w, OUTCOME_STORE_UNAVAILABLE, NULL,
+                      (Slice)SLICE_LITERAL("the coordinator has more to do than it can queue: repeat in a moment"));
     return false;
 }
 

@@ -26,9 +26,9 @@ typedef void OperationDone(Operation *op);
 /* What a transport may touch of an operation. */
 struct Operation {
     /* The answer, once there is one. */
-    int status; /* HTTP status, on nng too */
-    Slice body; /* JSON; borrowed until operation_free */
-    bool is_problem; /* application/problem+json rather than application/json */
+    int status;              /* HTTP status, on nng too */
+    Slice body;              /* JSON; borrowed until operation_free */
+    bool is_problem;         /* application/problem+json rather than application/json */
     int retry_after_seconds; /* 0: no Retry-After */
     /* The transport's own. */
     void *call;
@@ -36,7 +36,7 @@ struct Operation {
 };
 
 typedef struct ServiceOptions {
-    Store *store;    /* borrowed; used by the worker's thread alone from service_start on */
+    Store *store; /* borrowed; used by the worker's thread alone from service_start on */
     const Clock *clock;
     Random *random;
     const Logger *log;
@@ -57,7 +57,8 @@ bool service_is_ready(const Service *service);
 void service_on_broken(Service *service, void (*fn)(void *), void *arg);
 
 /* `done` is called exactly once for each operation that was submitted, never for others. -ENOMEM. */
-int operation_new(Operation **out, Service *service, OperationId id, Transport transport, OperationDone *done, void *call) MUST_USE;
+int operation_new(Operation **out, Service *service, OperationId id, Transport transport, OperationDone *done,
+                  void *call) MUST_USE;
 Operation *operation_free(Operation *op); /* takes NULL, returns NULL */
 
 /*

@@ -31,7 +31,7 @@ struct Worker {
 
     Batch batch;
     Arena scratch;
-    Work *backup;         /* under way; NULL: none */
+    Work *backup;                                /* under way; NULL: none */
     int64_t prune_at_ms, used_at_ms, idle_at_ms; /* boot clock; CLOCK_FOREVER: nothing to do */
     bool is_pruning;
 };
@@ -98,21 +98,19 @@ void worker_submit(Worker *w, Work *work) {
 
 /* ---- one cycle ---- */
 
-static int64_t now_us(const Worker *w) {
-    return clock_boot_us(w->o.clock);
-}
-
 /* One line an operation: an admin's always, a job's at level debug (history keeps what jobs did). */
 static void log_operation(const Worker *w, const Work *work) {
-    LogLevel level = work->row->scope >= SCOPE_OPERATOR && (work->row->flags & OPERATION_READS) == 0 ? LOG_INFO : LOG_DEBUG;
+    LogLevel level =
+        work->row->scope >= SCOPE_OPERATOR && (work->row->flags & OPERATION_READS) == 0 ? LOG_INFO : LOG_DEBUG;
     if (level > w->o.log->level)
         return;
-    LOG(w->o.log, level, work->row->name, log_text("project", work->command.project), log_text("by", work->command.asker),
-        log_text("stack", work->command.stack_name), log_string("outcome", outcome_row(work->outcome)->code));
+    LOG(w->o.log, level, work->row->name, log_text("project", work->command.project),
+        log_text("by", work->command.asker), log_text("stack", work->command.stack_name),
+        log_string("outcome", outcome_row(work->outcome)->code));
 }
 
 static void hand_back(Worker *w, Work *const *works, size_t count) {
-    int64_t now = now_us(w);
+    int64_t now = metrics_now_us();
     for (size_t i = 0; i < count; i++) {
         log_operation(w, works[i]);
         metrics_operation(w->o.metrics, works[i]->command.operation, works[i]->outcome, now - works[i]->arrived_us);
@@ -122,8 +120,9 @@ static void hand_back(Worker *w, Work *const *works, size_t count) {
 }
 
 static void refuse_store(Worker *w, Work *work, int result) {
-    static const Slice unknown = SLICE_LITERAL("the store did not confirm: it may or may not have happened; repeat with the "
-                                               "same requestId");
+    static const Slice unknown =
+        SLICE_LITERAL("the store did not confirm: it may or may not have happened; repeat with the "
+                      "same requestId");
     static const Slice full = SLICE_LITERAL("the coordinator's disk is full: nothing happened; make room, then repeat");
     static const Slice failed = SLICE_LITERAL("the store failed: nothing happened; repeat with the same requestId");
     bool is_unknown = result == STORE_UNKNOWN || result == STORE_BROKEN;
@@ -188,7 +187,8 @@ static void render_list(Worker *w, Work *work) {
     buffer_clear(&work->answer);
     int r = list_render(w->o.store, &work->command, ceiling, &work->answer);
     if (r == STORE_NOT_FOUND) {
-        work_refuse(work, OUTCOME_UNKNOWN_PROJECT, "project", (Slice)SLICE_LITERAL("there is no such project: `project list` shows them"));
+        work_refuse(work, OUTCOME_UNKNOWN_PROJECT, "project",
+                    (Slice)SLICE_LITERAL("there is no such project: `project list` shows them"));
         return;
     }
     if (r != 0) {

@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""Durable requestStack + releaseStack over HTTP beside Redis (appendfsync always), etcd and PostgreSQL."""
+
+import base64
+import glob
+import json
+import os
+import pathlib
+import pwd
+import re
+import shutil
+import subprocess
+
+import bench
+
+
+def ours(connections, mode):
+    with bench.coordinator() as c:
+        key = c.project("bench")
+        c.load(key, connections, mode, 1)  # the stacks are made here
+        return c.load(key, connections, mode)["per_second"]
+
+
+def etcd_put(connections):
+    client, peer = bench.free_port(), bench.free_port()
+    with bench.folder() as where:
+        argv = [
+            "etcd", "--data-dir", where / "etcd", "--listen-client-urls", f"http://127.0.0.1:{client}",
+            "--advertise-client-urls", f"http://127.0.0.1:{client}", "--listen-peer-urls", f"http://127.0.0.1:{peer}",
+        ]  # fmt: skip
+        with bench.process(*argv, cwd=where) as p:
+            bench.wait_for_port(client, p)
+            pair = {"key": base64.b64encode(b"stack").decode(), "value": base64.b64encode(b"taken").decode()}
+            body = json.dumps(pair)
+            script = where / "put.lua"
+            script.write_text(
+                f"wrk.method='POST'\nwrk.path='/v3/kv/put'\nwrk.body='{body}'\n"
+                "wrk.headers['Content-Type']='application/json'\n"
+            )
+            done = subprocess.run(
+                ["wrk", "-t1", f"-c{connections}", f"-d{bench.SECONDS:.0f}s", "-s", script, f"http://127.0.0.1:{client}"],
+                check=True, capture_output=True, text=True,
+            )  # fmt: skip
+    return float(re.search(r"Requests/sec:\s+([0-9.]+)", done.stdout).group(1))
+
+
+CLAIM = """\\set p random(1, 64)
+UPDATE stack SET state = 1, generation = generation + 1 WHERE (project, number) =
+  (SELECT project, number FROM stack WHERE project = :p AND state = 0 ORDER BY requested LIMIT 1 FOR UPDATE SKIP LOCKED)
+  RETURNING number;
+"""
+
+
+def postgres_claim(connections):
+    """One claim a transaction by pgbench, on a server of our own (fsync on, as it comes)."""
+    programs = sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1]
+    port = bench.free_port()
+    with bench.folder() as where:
+        prefix = []
+        if os.getuid() == 0:  # PostgreSQL refuses to run as root
+            user = pwd.getpwnam("postgres")
+            os.chown(where, user.pw_uid, user.pw_gid)
+            prefix = [shutil.which("setpriv"), f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+        data = where / "pg"
+
+        def run(name, *words, **options):
+            argv = [*prefix, f"{programs}/{name}", *[str(w) for w in words]]
+            return subprocess.run(argv, check=True, capture_output=True, text=True, cwd=where, **options)
+
+        run("initdb", "-D", data, "-A", "trust", "-U", "bench")
+        server = [*prefix, f"{programs}/postgres", "-D", data, "-p", port, "-k", where, "-c", "max_connections=300"]
+        with bench.process(*server, cwd=where) as p:
+            bench.wait_for_port(port, p)
+            psql = ["-h", where, "-p", port, "-U", "bench", "-d", "postgres"]
+            run("psql", *psql, "-v", "ON_ERROR_STOP=1", "-c",
+                "CREATE TABLE stack (project int, number int, state int DEFAULT 0, requested bigint DEFAULT 0, "
+                "generation bigint DEFAULT 0, PRIMARY KEY (project, number)); "
+                "INSERT INTO stack (project, number) "
+                "SELECT p, n FROM generate_series(1, 64) p, generate_series(1, 8000) n; "
+                "CREATE INDEX ON stack (project, requested) WHERE state = 0; ANALYZE stack;")  # fmt: skip
+            script = pathlib.Path(where) / "claim.sql"
+            script.write_text(CLAIM)
+            done = run("pgbench", "-h", where, "-p", port, "-U", "bench", "-n", "-c", connections, "-j", 2,
+                       "-T", f"{bench.SECONDS:.0f}", "-f", script, "-M", "prepared", "postgres")  # fmt: skip
+    return float(re.search(r"tps = ([0-9.]+)", done.stdout).group(1))
+
+
+def main():
+    at_64, with_ids = ours(64, "claim"), ours(64, "ids")
+    at_256 = ours(256, "claim")
+    redis = {n: bench.redis_set(n) for n in (64, 256)}
+    bench.row("request + release, 64 connections", at_64, "Redis SET always", redis[64], 1.0)
+    bench.row("request + release, 256 connections", at_256, "Redis SET always", redis[256], 1.0)
+    bench.row("256 connections beside 64", at_256, "64 connections", at_64, 1.0)
+    bench.row("the same with requestId and secret", with_ids, "Redis SET always", redis[64], 1.0)
+    bench.row("request + release, 64 connections", at_64, "etcd put", etcd_put(64), 4)
+    bench.row("request + release, 64 connections", at_64, "PostgreSQL claim", postgres_claim(64), 5)
+
+
+if __name__ == "__main__":
+    main()

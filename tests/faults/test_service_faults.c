@@ -1,0 +1,219 @@
+/*
+ * The service over an engine that fails: what is refused, what is not remembered, what heals. The real service, worker and
+ * rules; the array engine behind a wrapper that fails on demand.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/json_guard.h"
+#include "base/limits.h"
+#include "faults/wrap_store.h"
+#include "service/service.h"
+#include "simulate/array_store.h"
+
+typedef struct House {
+    Store *store;
+    Service *service;
+    Logger log;
+    pthread_mutex_t mutex;
+    pthread_cond_t answered;
+    int open;
+    char key[256];
+    bool was_broken;
+} House;
+
+static void done(Operation *op) {
+    House *h = op->call;
+    (void)pthread_mutex_lock(&h->mutex);
+    h->open--;
+    (void)pthread_cond_signal(&h->answered);
+    (void)pthread_mutex_unlock(&h->mutex);
+}
+
+static Operation *start_call(House *h, OperationId id, Transport transport, const char *body) {
+    Operation *op;
+    assert_int_equal(operation_new(&op, h->service, id, transport, done, h), 0);
+    if (transport != TRANSPORT_CONTROL)
+        (void)service_authenticate(op, slice_of(h->key), slice_of("127.0.0.1"));
+    if (!service_prepare(op, slice_of(body))) {
+        (void)pthread_mutex_lock(&h->mutex);
+        h->open++;
+        (void)pthread_mutex_unlock(&h->mutex);
+        service_submit(op);
+    }
+    return op;
+}
+
+static void await_all(House *h) {
+    (void)pthread_mutex_lock(&h->mutex);
+    while (h->open > 0)
+        (void)pthread_cond_wait(&h->answered, &h->mutex);
+    (void)pthread_mutex_unlock(&h->mutex);
+}
+
+/* The answer's status; *text (may be NULL) its body. */
+static int call(House *h, OperationId id, const char *body, char **text) {
+    Operation *op = start_call(h, id, TRANSPORT_HTTP, body);
+    await_all(h);
+    int status = op->status;
+    if (text != NULL)
+        *text = slice_dup(op->body);
+    (void)operation_free(op);
+    return status;
+}
+
+static void broken(void *arg) {
+    ((House *)arg)->was_broken = true;
+}
+
+static int set_up(void **state) {
+    static House house;
+    House *h = &house;
+    memset(h, 0, sizeof *h);
+    Store *inner;
+    assert_int_equal(array_store_open(&inner), 0);
+    h->store = wrap_store_new(inner);
+    h->log = (Logger){.fd = -1, .level = LOG_ERROR, .style = LOG_JSON, .clock = clock_system()};
+    (void)pthread_mutex_init(&h->mutex, NULL);
+    (void)pthread_cond_init(&h->answered, NULL);
+    assert_int_equal(service_new(&h->service, &(ServiceOptions){.store = h->store,
+                                                                .clock = clock_system(),
+                                                                .random = random_system(),
+                                                                .log = &h->log,
+                                                                .version = "test"}),
+                     0);
+    service_on_broken(h->service, broken, h);
+    assert_int_equal(service_start(h->service), 0);
+    Operation *op = start_call(h, OP_CREATE_PROJECT, TRANSPORT_CONTROL, "{\"project\":\"shop\",\"maxStacks\":3}");
+    await_all(h);
+    assert_int_equal(op->status, 200);
+    json_t *answer;
+    JsonProblem wrong;
+    assert_int_equal(json_parse(op->body, JSON_DEPTH_MAX, &answer, &wrong), 0);
+    (void)snprintf(h->key, sizeof h->key, "%s", json_string_value(json_object_get(answer, "key")));
+    json_decref(answer);
+    (void)operation_free(op);
+    *state = h;
+    return 0;
+}
+
+static int tear_down(void **state) {
+    House *h = *state;
+    service_drain(h->service);
+    service_stop(h->service);
+    h->service = service_free(h->service);
+    h->store = store_close(h->store);
+    return 0;
+}
+
+#define ASK "{\"branch\":\"b\",\"requestId\":\"0123456789abcdef\",\"leaseSeconds\":300}"
+
+static void failed_call_is_503_and_leaves_nothing(void **state) {
+    House *h = *state;
+    const struct {
+        WrapCall call;
+        int result;
+    } faults[] = {{WRAP_BEGIN, STORE_IO},    {WRAP_LOAD, STORE_IO},   {WRAP_SAVE, STORE_FULL},     {WRAP_SAVE, -12},
+                  {WRAP_COMMIT, STORE_FULL}, {WRAP_COMMIT, STORE_IO}, {WRAP_COMMIT, STORE_UNKNOWN}};
+    char *before, *after;
+    assert_int_equal(call(h, OP_LIST_STACKS, "{}", &before), 200);
+    for (size_t i = 0; i < COUNT_OF(faults); i++) {
+        wrap_store_fail(h->store, faults[i].call, 1, faults[i].result, true);
+        char *text;
+        assert_int_equal(call(h, OP_REQUEST_STACK, ASK, &text), 503);
+        assert_non_null(strstr(text, "store-unavailable"));
+        free(text);
+        wrap_store_heal(h->store);
+        assert_int_equal(call(h, OP_LIST_STACKS, "{}", &after), 200);
+        assert_string_equal(after, before);
+        free(after);
+    }
+    free(before);
+    /* Healed: the same requestId is granted as if nothing had been. */
+    assert_int_equal(call(h, OP_REQUEST_STACK, ASK, NULL), 200);
+}
+
+/* The first commit, the batch's, fails; each operation then runs alone. */
+static void operations_of_a_failed_batch_run_again_one_by_one(void **state) {
+    House *h = *state;
+    enum { COUNT = 3 };
+    Operation *ops[COUNT];
+    wrap_store_fail(h->store, WRAP_COMMIT, 1, STORE_IO, false);
+    int commits = wrap_store_commits(h->store);
+    for (int i = 0; i < COUNT; i++)
+        ops[i] = start_call(h, OP_REQUEST_STACK, TRANSPORT_HTTP, "{\"branch\":\"b\"}");
+    await_all(h);
+    int granted = 0, refused = 0;
+    for (int i = 0; i < COUNT; i++) {
+        granted += ops[i]->status == 200;
+        refused += ops[i]->status == 503;
+        (void)operation_free(ops[i]);
+    }
+    /* Alone in its batch the first one is what failed; in company nobody is refused. */
+    assert_in_range(refused, 0, 1);
+    assert_int_equal(granted, COUNT - refused);
+    assert_true(wrap_store_commits(h->store) > commits);
+}
+
+static void unknown_commit_is_not_run_again(void **state) {
+    House *h = *state;
+    int commits = wrap_store_commits(h->store);
+    wrap_store_fail(h->store, WRAP_COMMIT, 1, STORE_UNKNOWN, false);
+    assert_int_equal(call(h, OP_REQUEST_STACK, ASK, NULL), 503);
+    assert_int_equal(wrap_store_commits(h->store), commits);
+    assert_int_equal(call(h, OP_REQUEST_STACK, ASK, NULL), 200);
+}
+
+static void broken_store_is_told_once_and_ends_readiness(void **state) {
+    House *h = *state;
+    assert_true(service_is_ready(h->service));
+    wrap_store_fail(h->store, WRAP_COMMIT, 1, STORE_BROKEN, true);
+    assert_int_equal(call(h, OP_REQUEST_STACK, ASK, NULL), 503);
+    assert_true(h->was_broken);
+    assert_false(service_is_ready(h->service));
+    assert_int_equal(call(h, OP_REQUEST_STACK, ASK, NULL), 503);
+}
+
+static void failed_list_is_503_and_the_next_one_works(void **state) {
+    House *h = *state;
+    wrap_store_fail(h->store, WRAP_READ, 1, STORE_IO, false);
+    assert_int_equal(call(h, OP_LIST_STACKS, "{}", NULL), 503);
+    assert_int_equal(call(h, OP_LIST_STACKS, "{}", NULL), 200);
+}
+
+static void draining_refuses_what_is_new(void **state) {
+    House *h = *state;
+    service_drain(h->service);
+    char *text;
+    assert_int_equal(call(h, OP_REQUEST_STACK, ASK, &text), 503);
+    assert_non_null(strstr(text, "draining"));
+    free(text);
+}
+
+static void a_refusal_writes_nothing(void **state) {
+    House *h = *state;
+    int commits = wrap_store_commits(h->store);
+    assert_int_equal(call(h, OP_RELEASE_STACK, "{\"stackName\":\"test-9\"}", NULL), 404);
+    assert_int_equal(call(h, OP_JOIN_REQUEST, "{\"requestId\":\"0123456789abcdef\"}", NULL), 404);
+    assert_int_equal(wrap_store_commits(h->store), commits);
+}
+
+int main(void) {
+    json_guard_init();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(failed_call_is_503_and_leaves_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(operations_of_a_failed_batch_run_again_one_by_one, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(unknown_commit_is_not_run_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(broken_store_is_told_once_and_ends_readiness, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(failed_list_is_503_and_the_next_one_works, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(draining_refuses_what_is_new, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_refusal_writes_nothing, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

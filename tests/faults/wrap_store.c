@@ -1,0 +1,156 @@
+/* See the header. The test's thread sets faults only while the worker has nothing to do, or under the same mutex. */
+#include "faults/wrap_store.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+typedef struct Fault {
+    int left, result; /* left 0: no fault */
+    bool for_ever;
+} Fault;
+
+struct WrapStore {
+    Store base;
+    Store *inner;
+    pthread_mutex_t mutex;
+    Fault faults[WRAP_CALLS];
+    int commits;
+};
+
+static WrapStore *wrap_of(const Store *store) {
+    return (WrapStore *)store;
+}
+
+/* The result this call is to fail with; 0: it may go on. */
+static int due(Store *store, WrapCall call) {
+    WrapStore *w = wrap_of(store);
+    int result = 0;
+    (void)pthread_mutex_lock(&w->mutex);
+    Fault *f = &w->faults[call];
+    if (f->left > 0 && --f->left == 0) {
+        result = f->result;
+        f->left = f->for_ever ? 1 : 0;
+    }
+    (void)pthread_mutex_unlock(&w->mutex);
+    return result;
+}
+
+static void wrap_close(Store *store) {
+    WrapStore *w = wrap_of(store);
+    (void)store_close(w->inner);
+    (void)pthread_mutex_destroy(&w->mutex);
+    free(w);
+}
+
+static int wrap_begin(Store *store) {
+    int r = due(store, WRAP_BEGIN);
+    return r != 0 ? r : store_begin(wrap_of(store)->inner);
+}
+
+static int wrap_load(Store *store, WorkingSet **sets, size_t count) {
+    int r = due(store, WRAP_LOAD);
+    return r != 0 ? r : store_load(wrap_of(store)->inner, sets, count);
+}
+
+static int wrap_save(Store *store, WorkingSet **sets, size_t count) {
+    int r = due(store, WRAP_SAVE);
+    return r != 0 ? r : store_save(wrap_of(store)->inner, sets, count);
+}
+
+static int wrap_commit(Store *store) {
+    WrapStore *w = wrap_of(store);
+    int r = due(store, WRAP_COMMIT);
+    if (r != 0) {
+        store_rollback(w->inner);
+        return r;
+    }
+    r = store_commit(w->inner);
+    w->commits += r == 0;
+    return r;
+}
+
+static void wrap_rollback(Store *store) {
+    store_rollback(wrap_of(store)->inner);
+}
+
+static int wrap_read(Store *store, const ReadQuery *query, const StoreRows *rows) {
+    int r = due(store, WRAP_READ);
+    return r != 0 ? r : store_read(wrap_of(store)->inner, query, rows);
+}
+
+static int wrap_find_key(Store *store, Slice id, Arena *arena, KeyRow *key, ProjectRow *project) {
+    return store_find_key(wrap_of(store)->inner, id, arena, key, project);
+}
+
+static int wrap_find_project(Store *store, Slice name, Arena *arena, ProjectRow *project) {
+    return store_find_project(wrap_of(store)->inner, name, arena, project);
+}
+
+static int wrap_save_key_used(Store *store, Slice id, int64_t wall_ms) {
+    return store_save_key_used(wrap_of(store)->inner, id, wall_ms);
+}
+
+static int wrap_counts(Store *store, StoreCounts *out) {
+    return store_counts(wrap_of(store)->inner, out);
+}
+
+static int wrap_prune(Store *store, int64_t events_before_ms, int64_t requests_before_ms, size_t budget) {
+    return store_prune(wrap_of(store)->inner, events_before_ms, requests_before_ms, budget);
+}
+
+static int wrap_backup_step(Store *store, const char *path) {
+    return store_backup_step(wrap_of(store)->inner, path);
+}
+
+static int wrap_idle(Store *store) {
+    return store_idle(wrap_of(store)->inner);
+}
+
+static const char *wrap_reason(const Store *store) {
+    return store_reason(wrap_of(store)->inner);
+}
+
+static const StoreVtable wrap_vtable = {
+    .name = "wrap",
+    .close = wrap_close,
+    .begin = wrap_begin,
+    .load = wrap_load,
+    .save = wrap_save,
+    .commit = wrap_commit,
+    .rollback = wrap_rollback,
+    .read = wrap_read,
+    .find_key = wrap_find_key,
+    .find_project = wrap_find_project,
+    .save_key_used = wrap_save_key_used,
+    .counts = wrap_counts,
+    .prune = wrap_prune,
+    .backup_step = wrap_backup_step,
+    .idle = wrap_idle,
+    .reason = wrap_reason,
+};
+
+Store *wrap_store_new(Store *inner) {
+    WrapStore *w = calloc(1, sizeof *w);
+    if (w == NULL)
+        return NULL;
+    w->base.vtable = &wrap_vtable;
+    w->inner = inner;
+    (void)pthread_mutex_init(&w->mutex, NULL);
+    return &w->base;
+}
+
+void wrap_store_fail(Store *store, WrapCall call, int nth, int result, bool for_ever) {
+    WrapStore *w = wrap_of(store);
+    (void)pthread_mutex_lock(&w->mutex);
+    w->faults[call] = (Fault){.left = nth, .result = result, .for_ever = for_ever};
+    (void)pthread_mutex_unlock(&w->mutex);
+}
+
+void wrap_store_heal(Store *store) {
+    for (int call = 0; call < WRAP_CALLS; call++)
+        wrap_store_fail(store, (WrapCall)call, 0, 0, false);
+}
+
+int wrap_store_commits(const Store *store) {
+    return wrap_of(store)->commits;
+}

@@ -1,0 +1,20 @@
+/*
+ * An engine around another one that fails when a test says so: the nth call of one kind, once or from then on. A call that
+ * fails this way never reaches the engine inside (a failing commit rolls it back first), as store.h promises for all
+ * results but STORE_UNKNOWN.
+ */
+#pragma once
+
+#include "store/store.h"
+
+typedef enum WrapCall { WRAP_BEGIN, WRAP_LOAD, WRAP_SAVE, WRAP_COMMIT, WRAP_READ, WRAP_CALLS } WrapCall;
+
+typedef struct WrapStore WrapStore;
+
+/* Takes the inner store over. NULL: out of memory. Close with store_close(). */
+Store *wrap_store_new(Store *inner);
+/* From now on the `nth` (1: the next) call of this kind gives `result`; `for_ever`: all after it too. */
+void wrap_store_fail(Store *store, WrapCall call, int nth, int result, bool for_ever);
+void wrap_store_heal(Store *store);
+/* Commits that succeeded. */
+int wrap_store_commits(const Store *store);

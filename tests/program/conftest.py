@@ -1,0 +1,42 @@
+"""Fixtures: a daemon of one's own, a shared one for what changes nothing, a clone."""
+
+import pytest
+from programs import Coordinator, git
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts coordinators; each is stopped at the end, and must then exit 0."""
+    started = []
+
+    def starter(*options, data=None, **more):
+        coordinator = Coordinator(data or tmp_path / "data", *options, **more).start()
+        started.append(coordinator)
+        return coordinator
+
+    yield starter
+    for coordinator in started:
+        if coordinator.process.poll() is None:
+            assert coordinator.stop() == 0, "".join(coordinator.log)
+
+
+@pytest.fixture
+def coordinator(start):
+    return start()
+
+
+@pytest.fixture(params=["http", "nng"])
+def transport(request):
+    return request.param
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A clone with one commit on feat/login."""
+    origin, clone = tmp_path / "origin", tmp_path / "clone"
+    git("init", "-q", "-b", "feat/login", origin)
+    (origin / "page").write_text("one\n")
+    git("add", "page", cwd=origin)
+    git("commit", "-q", "-m", "one", cwd=origin)
+    git("clone", "-q", origin, clone)
+    return clone

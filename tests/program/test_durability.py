@@ -1,0 +1,193 @@
+"""Killed under load, a full disk, a drain: nothing acknowledged is lost, nothing is half done."""
+
+import contextlib
+import http.client
+import os
+import pathlib
+import random
+import subprocess
+import threading
+import time
+
+import pytest
+from programs import Coordinator, request_id
+
+KILLS = int(os.environ.get("KILLS", "25"))
+
+
+class Worker(threading.Thread):
+    """Requests and releases until its connection breaks; keeps what it knows for sure."""
+
+    def __init__(self, coordinator, key, number, transport):
+        super().__init__()
+        self.client = coordinator.client(transport, key)
+        self.number = number
+        self.holds = {}  # stack name → (body of the request, answer): acknowledged, not yet asked to be released
+        self.released = []  # secrets whose release was acknowledged
+        self.in_doubt = []  # requests without an answer
+        self.doubtful_release = set()
+
+    def run(self):
+        with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
+            while True:
+                self.step()
+
+    def step(self):
+        body = {"branch": f"b{self.number}", "requestId": request_id(), "leaseSeconds": 300}
+        self.in_doubt.append(body)
+        answer = self.client.call("requestStack", body)
+        if answer.status != 200:
+            return
+        self.in_doubt.pop()
+        got = answer.body
+        self.holds[got["stackName"]] = (body, got)
+        if random.random() < 0.7:
+            secret = got["lease"]["secret"]
+            self.doubtful_release.add(got["stackName"])
+            release = self.client.call("releaseStack", {"stackName": got["stackName"], "lease": secret})
+            assert release.status == 200, release
+            self.doubtful_release.discard(got["stackName"])
+            del self.holds[got["stackName"]]
+            self.released.append((got["stackName"], secret, body))
+
+
+def check(coordinator, key, workers):
+    """After a restart: every acknowledged grant is live with its holder, every acknowledged release is over."""
+    client = coordinator.http(key)
+    listed = {s["stackName"]: s for s in client.call("listStacks").body["stacks"]}
+    seen = {}
+    for worker in workers:
+        for name, (body, got) in worker.holds.items():
+            if name in worker.doubtful_release:
+                continue
+            assert name not in seen, f"{name} is held twice: {seen[name]} and {got}"
+            seen[name] = got
+            assert listed[name]["lease"]["generation"] == got["lease"]["generation"], (listed[name], got)
+            again = client.call("requestStack", body)
+            assert again.status == 200 and again.body["lease"] == got["lease"], again
+        for _, _, body in worker.released[-20:]:
+            again = client.call("requestStack", body)
+            assert (again.status, again.body["why"]) == (410, "released"), again
+        for body in worker.in_doubt:
+            # Happened or not: asked again it is one lease, and it can be given back.
+            once, twice = client.call("requestStack", body), client.call("requestStack", body)
+            assert once.status in (200, 410) and once.text == twice.text
+    generations = [s["lease"]["generation"] for s in listed.values() if "lease" in s]
+    assert len(generations) == len(set(generations))
+    numbers = sorted(s["number"] for s in listed.values())
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_killed_under_load_nothing_acknowledged_is_lost(start):
+    coordinator = start()
+    key = coordinator.project()
+    for _ in range(KILLS):
+        workers = [Worker(coordinator, key, n, ("http", "nng")[n % 2]) for n in range(16)]
+        for worker in workers:
+            worker.start()
+        threading.Event().wait(random.uniform(0.02, 0.25))  # the moment of the kill is the point of the test
+        coordinator.kill()
+        for worker in workers:
+            worker.join()
+            worker.client.close()
+        coordinator.start()
+        check(coordinator, key, workers)
+        client = coordinator.http(key)
+        for worker in workers:
+            for name, (_, got) in worker.holds.items():
+                client.call("releaseStack", {"stackName": name, "lease": got["lease"]["secret"]})
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of one MiB."""
+    where = tmp_path / "small"
+    where.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", where], check=True)
+    yield where
+    subprocess.run(["umount", "-l", where], check=True)
+
+
+def test_a_full_disk_is_refused_loudly_and_heals_without_a_restart(small_disk, start):
+    coordinator = start(data=small_disk / "data")
+    key = coordinator.project()
+    client = coordinator.http(key)
+    held = []
+    filler = small_disk / "filler"
+    with pytest.raises(OSError, match="space"), filler.open("wb", buffering=0) as f:
+        while True:
+            f.write(b"x" * 4096)
+    refused = None
+    for n in range(5000):
+        answer = client.call(
+            "requestStack", {"branch": f"b{n}", "note": "x" * 900, "requestId": request_id(), "leaseSeconds": 300}
+        )
+        if answer.status != 200:
+            refused = answer
+            break
+        held.append(answer.body)
+    assert refused is not None and (refused.status, refused.code) == (503, "store-unavailable"), refused
+    assert int(refused.headers["Retry-After"]) > 0
+    # Still refused, still alive, and what was granted is still there.
+    assert client.raw("GET", "/healthz").status == 200
+    assert {s["stackName"] for s in client.call("listStacks").body["stacks"]} == {h["stackName"] for h in held}
+    filler.unlink()
+    for h in held:
+        assert client.call("releaseStack", {"stackName": h["stackName"], "lease": h["lease"]["secret"]}).status == 200
+    assert client.call("requestStack", {"branch": "healed", "requestId": request_id()}).status == 200
+    coordinator.kill()
+    coordinator.start()
+    stacks = coordinator.http(key).call("listStacks").body["stacks"]
+    assert len([s for s in stacks if not s["isAvailable"]]) == 1
+
+
+def test_sigterm_answers_what_was_accepted_and_exits_0(start):
+    coordinator = start()
+    key = coordinator.project()
+    workers = [Worker(coordinator, key, n, ("http", "nng")[n % 2]) for n in range(16)]
+    for worker in workers:
+        worker.start()
+    threading.Event().wait(0.3)
+    assert coordinator.stop() == 0
+    for worker in workers:
+        worker.join()
+    coordinator.start()
+    check(coordinator, key, workers)
+
+
+def test_idle_connections_do_not_hold_up_the_end(start):
+    coordinator = start()
+    clients = [coordinator.http(coordinator.project(f"p{n}")) for n in range(4)]
+    for client in clients:
+        client.call("listStacks")
+    begun = time.monotonic()
+    assert coordinator.stop() == 0
+    assert time.monotonic() - begun < 5
+
+
+def test_a_second_daemon_on_the_same_data_is_refused(coordinator):
+    second = Coordinator(coordinator.data)
+    with pytest.raises(AssertionError, match="not ready, exit [1-9]") as refused:
+        second.start()
+    assert str(coordinator.process.pid) in str(refused.value) and "lock" in str(refused.value)
+    assert coordinator.http(None).raw("GET", "/readyz").status == 200
+
+
+def test_a_backup_taken_under_load_is_whole(start, tmp_path):
+    coordinator = start()
+    key = coordinator.project()
+    workers = [Worker(coordinator, key, n, "http") for n in range(4)]
+    for worker in workers:
+        worker.start()
+    copy = tmp_path / "copy" / "stacks.db"
+    copy.parent.mkdir(mode=0o700)
+    coordinator.admin("backup", str(copy))
+    again = coordinator.admin("backup", str(copy), check=False)
+    assert again.returncode != 0 and "already" in again.stderr
+    coordinator.kill()
+    for worker in workers:
+        worker.join()
+    restored = start(data=copy.parent)
+    stacks = restored.http(key).call("listStacks").body["stacks"]
+    assert [s["number"] for s in stacks] == list(range(1, len(stacks) + 1))
+    assert pathlib.Path(coordinator.data / "stacks.db").exists()
