@@ -1,0 +1,64 @@
+/*
+ * What the parts of one Http share. Made and freed by http.c; the other files borrow it.
+ *
+ *     acceptor thread                            libmicrohttpd's thread, one for each Server
+ *     accept ─► admit ─► server_add ───────────► head ─► body ─► service … answer     (call.c)
+ *     every tick: cut who is overdue             ▲                          │
+ *                                                └── done() on the worker's thread: resume
+ */
+#pragma once
+
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "http/connection.h"
+#include "http/http.h"
+
+/* Ceilings of this transport. */
+#define HTTP_DISCARD_MAX (1024 * 1024)  /* bytes of a refused body read away before the connection is cut */
+#define HTTP_SLOWEST_READER (16 * 1024) /* bytes a second a client must take of a long answer */
+#define HTTP_RETIRED_MAX 8              /* servers of earlier certificates that still have connections */
+#define HTTP_QUERY_MEMBERS_MAX 32       /* members of one query */
+#define HTTP_TLS_FILE_MAX (1024 * 1024) /* bytes of a certificate or key file */
+
+/*
+ * The times of a connection, in ms. libmicrohttpd's own timeout restarts with every byte that arrives, so one byte now
+ * and then would hold a connection for ever; these do not.
+ */
+typedef struct HttpTimes {
+    int64_t request_ms; /* to send a whole request, from connecting; afterwards also to begin the next one */
+    int64_t answer_ms;  /* to take an answer, on top of its length at HTTP_SLOWEST_READER */
+    int64_t tick_ms;    /* how often deadlines are looked at */
+    int64_t settled_ms; /* a connection that waits this long may be closed to make room for a new one */
+    int64_t pause_ms;   /* no accept for so long when descriptors or connections are used up */
+} HttpTimes;
+
+typedef struct HttpContext {
+    Service *service;
+    const Logger *log;
+    HttpTimes times;
+    unsigned max_connections;
+    int agents_fd;  /* the folder of /agent/…; -1: none */
+    Buffer openapi; /* rendered once */
+    ConnectionTable connections;
+
+    _Atomic int64_t now_ms;   /* boot time, as of the acceptor's last look: exact to a tick while anything is open */
+    _Atomic int64_t noise_ms; /* when libmicrohttpd last had a line in the log above debug */
+    atomic_bool is_closing;   /* answers carry `Connection: close` */
+    atomic_bool is_full;      /* the acceptor waits for a connection to end: wake it */
+    int wake_fd;              /* eventfd: wakes the acceptor */
+
+    atomic_int under_way; /* requests that are complete and not yet answered */
+    atomic_bool is_flushing;
+    pthread_mutex_t flush_lock;
+    pthread_cond_t flushed;
+} HttpContext;
+
+static inline int64_t http_now_ms(HttpContext *context) {
+    return atomic_load_explicit(&context->now_ms, memory_order_relaxed);
+}
+void http_wake_acceptor(HttpContext *context);
+
+/* As http_new, with other times than the program's: for tests. */
+int http_new_timed(Http **out, const HttpOptions *options, const HttpTimes *times, Buffer *reason) MUST_USE;
