@@ -10,6 +10,7 @@
 #define ANSWER_MAX (64 * 1024 * 1024) /* bytes of an answer: a list of 100,000 stacks is about 30 MB */
 #define RPC_ANSWER_MAX (1024 * 1024)  /* bytes of an answer over nng; longer lists say `next` */
 #define EVENT_PAGE_MAX 200            /* rows of one listEvents answer */
+#define LIST_ROW_MAX (64 * 1024) /* bytes of one row of a list, escaped; a list that gets so near its ceiling is cut */
 
 /* What one field may be (bytes). */
 #define BRANCH_MAX 255
@@ -30,13 +31,14 @@
 #define STACK_COUNT_MAX 1000000
 
 /* What the service holds at once. */
-#define BATCH_MAX 256        /* operations of one transaction */
-#define QUEUE_MAX 8192       /* operations waiting for the worker; requests are refused at ¾ */
-#define DECIDE_ROUNDS_MAX 3  /* loads one batch may need before its decisions stand */
-#define KEY_CACHE_MAX 16384  /* keys and projects known without asking the store */
-#define SNAPSHOT_MAX 1024    /* projects whose rendered list is kept */
-#define FAILED_AUTH_BURST 60 /* failed authentications of one address before 429 */
-#define FAILED_AUTH_REFILL 1 /* … of which so many come back each second */
+#define BATCH_MAX 256                    /* operations of one transaction */
+#define QUEUE_MAX 8192                   /* operations waiting for the worker; requests are refused at ¾ */
+#define DECIDE_ROUNDS_MAX 3              /* loads one batch may need before its decisions stand */
+#define KEY_CACHE_MAX 16384              /* keys and projects known without asking the store */
+#define SNAPSHOT_MAX 1024                /* projects whose rendered list is kept */
+#define SNAPSHOT_BYTES_MAX (1024 * 1024) /* … if it is no longer than this */
+#define FAILED_AUTH_BURST 60             /* failed authentications of one address before 429 */
+#define FAILED_AUTH_REFILL 1             /* … of which so many come back each second */
 
 /* What the transports hold. */
 #define HTTP_CONNECTIONS_DEFAULT 4096
@@ -50,5 +52,6 @@
 #define REQUEST_KEPT_MS (24LL * 3600 * 1000) /* after the request is over */
 #define KEY_USED_SAVE_MS 60000               /* `last used` is written at most this often */
 #define PRUNE_INTERVAL_MS 60000
-#define PRUNE_ROWS_MAX 512 /* rows one pruning step deletes */
-#define WAL_PAGES_MAX 4096 /* checkpoint between batches past this */
+#define PRUNE_ROWS_MAX 512       /* rows one pruning step deletes */
+#define PRUNE_PATIENCE_MS 600000 /* pruning waits for a quiet moment, at most so long */
+#define WAL_PAGES_MAX 4096       /* checkpoint between batches past this */

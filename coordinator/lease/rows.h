@@ -17,9 +17,9 @@ typedef struct ProjectRow {
     uint8_t lease_key[32];
     int64_t created_ms;
     /* Counters. */
-    int64_t stack_count;   /* rows in all states, retiring included */
-    int64_t leased_count;  /* of which leased or retiring under a lease */
-    int64_t first_unused;  /* every number below it is used: where the search for the lowest unused one starts */
+    int64_t stack_count;  /* rows in all states, retiring included */
+    int64_t leased_count; /* of which leased or retiring under a lease */
+    int64_t first_unused; /* every number below it is used: where the search for the lowest unused one starts */
     int64_t last_generation, last_ticket, last_event;
 } ProjectRow;
 
@@ -46,7 +46,15 @@ typedef struct StackRow {
 } StackRow;
 
 typedef enum RequestState { REQUEST_QUEUED, REQUEST_LIVE, REQUEST_OVER } RequestState;
-typedef enum RequestWhy { WHY_NONE, WHY_RELEASED, WHY_EXPIRED, WHY_FORCED, WHY_CANCELLED, WHY_ABANDONED, WHY_UNCOLLECTED } RequestWhy;
+typedef enum RequestWhy {
+    WHY_NONE,
+    WHY_RELEASED,
+    WHY_EXPIRED,
+    WHY_FORCED,
+    WHY_CANCELLED,
+    WHY_ABANDONED,
+    WHY_UNCOLLECTED
+} RequestWhy;
 extern const char *const request_why_names[]; /* "", "released", … ; NULL-terminated */
 
 typedef struct RequestRow {

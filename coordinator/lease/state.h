@@ -13,12 +13,19 @@
 
 #include "base/slice.h"
 
-typedef enum StackState { STACK_AVAILABLE, STACK_LEASED, STACK_DIRTY, STACK_QUARANTINED, STACK_RETIRING, STACK_GONE } StackState;
+typedef enum StackState {
+    STACK_AVAILABLE,
+    STACK_LEASED,
+    STACK_DIRTY,
+    STACK_QUARANTINED,
+    STACK_RETIRING,
+    STACK_GONE
+} StackState;
 
 typedef enum StackEvent {
-    STACK_CREATE,      /* a request makes it: from GONE */
+    STACK_CREATE, /* a request makes it: from GONE */
     STACK_GRANT,
-    STACK_RELEASE_OK,  /* also: dirty or loss while cleaning is off */
+    STACK_RELEASE_OK, /* also: dirty or loss while cleaning is off */
     STACK_RELEASE_DIRTY,
     STACK_RELEASE_BROKEN,
     STACK_CLEAN_START,

@@ -15,18 +15,18 @@
 
 /* Closed; each is one index seek, O(log n + limit). */
 typedef enum RowQuery {
-    ROWS_PROJECT,            /* the project's own row; implied by every set */
-    ROWS_STACK_BY_NAME,      /* text: name */
-    ROWS_STACK_BY_NUMBER,    /* number */
-    ROWS_STACK_HIGHEST,      /* not retiring, highest number first */
-    ROWS_FREE_ON_BRANCH,     /* text: branch. Available, not quiet; last requested first */
-    ROWS_FREE_AT_COMMIT,     /* text: branch, text2: commit. Likewise, with that last_commit and known content */
-    ROWS_FREE_OLDEST,        /* available, not quiet; oldest requested first */
-    ROWS_NUMBERS_UNUSED,     /* the lowest unused numbers ≥ project.first_unused: set->unused_numbers */
-    ROWS_REQUEST_BY_ID,      /* text: requestId */
-    ROWS_REQUEST_BY_TICKET,  /* number */
-    ROWS_KEY_BY_ID,          /* text: key id; over all projects */
-    ROWS_KEYS,               /* all of the project's keys; limit is UINT32_MAX */
+    ROWS_PROJECT,           /* the project's own row; implied by every set */
+    ROWS_STACK_BY_NAME,     /* text: name */
+    ROWS_STACK_BY_NUMBER,   /* number */
+    ROWS_STACK_HIGHEST,     /* not retiring, highest number first */
+    ROWS_FREE_ON_BRANCH,    /* text: branch. Available, not quiet; last requested first */
+    ROWS_FREE_AT_COMMIT,    /* text: branch, text2: commit. Likewise, with that last_commit and known content */
+    ROWS_FREE_OLDEST,       /* available, not quiet; oldest requested first */
+    ROWS_NUMBERS_UNUSED,    /* the lowest unused numbers ≥ project.first_unused: set->unused_numbers */
+    ROWS_REQUEST_BY_ID,     /* text: requestId */
+    ROWS_REQUEST_BY_TICKET, /* number */
+    ROWS_KEY_BY_ID,         /* text: key id; over all projects */
+    ROWS_KEYS,              /* all of the project's keys; limit is UINT32_MAX */
 } RowQuery;
 
 typedef struct RowWant {
@@ -36,11 +36,17 @@ typedef struct RowWant {
     uint32_t limit; /* rows to load, in the query's order */
     /* Set by the store. */
     bool is_loaded; /* of every want, also when the project is missing */
-    int64_t edge;   /* orders of stacks that found `limit` rows: the last one's `requested` (ROWS_STACK_HIGHEST: number);
+    int64_t edge; /* orders of stacks that found `limit` rows: the last one's `requested` (ROWS_STACK_HIGHEST: number);
                      * 0: the order has no further row */
 } RowWant;
 
-typedef enum RowChange { ROW_CLEAN, ROW_NEW, ROW_CHANGED, ROW_DELETED, ROW_VOID /* made and deleted by this batch */ } RowChange;
+typedef enum RowChange {
+    ROW_CLEAN,
+    ROW_NEW,
+    ROW_CHANGED,
+    ROW_DELETED,
+    ROW_VOID, /* made and deleted by this batch */
+} RowChange;
 
 /* A row and its state: `loaded` is the image the store's guard compares with (state, generation). A number deleted and
  * made again by one batch is ROW_CHANGED: every column may differ from the image loaded. */
@@ -95,8 +101,8 @@ int working_set_init(WorkingSet *set, Arena *arena, Slice project_name) MUST_USE
 /* Adds a want; an equal one that is not loaded yet grows by its limit (k commands wanting the first row of one order want
  * its first k), a loaded one stands. 0 | -ENOMEM. */
 int working_set_want(WorkingSet *set, RowWant want) MUST_USE;
-/* Reopens every loaded order of free stacks and of highest numbers that has an edge, by as many rows as one batch can take
- * from it at most: so a batch needs this once, whatever it does. */
+/* Reopens every loaded order that has an edge, by as many rows as one batch can take from it at most: so a batch needs
+ * this once, whatever it does. */
 void working_set_want_past_edges(WorkingSet *set);
 /* The loaded want of the same query and key; NULL: never asked for, or still to be loaded. */
 const RowWant *working_set_loaded(const WorkingSet *set, RowWant key);

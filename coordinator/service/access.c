@@ -21,11 +21,15 @@ static Access refuse(Work *w, Outcome outcome, const char *field, Slice detail) 
     return ACCESS_REFUSED;
 }
 
+/* Failures are counted by address; past the limit they are told as such. */
+static Access refuse_unauthenticated(const Gate *gate, Work *w, const char *field, Slice detail) {
+    return limiter_failed(gate->limiter, slice_of(w->address)) ? refuse(w, OUTCOME_UNAUTHENTICATED, field, detail)
+                                                               : refuse(w, OUTCOME_RATE_LIMITED, field, limited_key);
+}
+
 static Access refuse_key(const Gate *gate, Work *w) {
-    if (w->credential == CREDENTIAL_NONE)
-        return refuse(w, OUTCOME_UNAUTHENTICATED, NULL, no_key);
-    return limiter_failed(gate->limiter, slice_of(w->address)) ? refuse(w, OUTCOME_UNAUTHENTICATED, NULL, bad_key)
-                                                               : refuse(w, OUTCOME_RATE_LIMITED, NULL, limited_key);
+    return w->credential == CREDENTIAL_NONE ? refuse(w, OUTCOME_UNAUTHENTICATED, NULL, no_key)
+                                            : refuse_unauthenticated(gate, w, NULL, bad_key);
 }
 
 /* Compares the claim with what is known of the key. */
@@ -42,6 +46,7 @@ static void judge_key(const Gate *gate, Work *w, const KnownKey *known) {
 }
 
 Access access_check_credential(const Gate *gate, Work *w, Slice credential, Slice address) {
+    w->key_epoch = keys_epoch(gate->keys);
     if (slice_is_absent(credential)) {
         w->credential = CREDENTIAL_NONE;
     } else if (key_read(credential, &w->claim) != 0) {
@@ -72,11 +77,11 @@ static Access resolve_lease(const Gate *gate, Work *w) {
     LeaseClaim claim;
     KnownProject project;
     if (lease_secret_read(w->command.lease, &claim) != 0)
-        return refuse(w, OUTCOME_UNAUTHENTICATED, "lease", bad_lease);
-    if (!keys_find_project(gate->keys, claim.project, &project))
+        return refuse_unauthenticated(gate, w, "lease", bad_lease);
+    if (!keys_find_project(gate->keys, claim.project, &project) || w->credential == CREDENTIAL_CLAIMED)
         return ACCESS_ASK_STORE;
     if (!lease_secret_is_genuine(&claim, project.lease_key))
-        return refuse(w, OUTCOME_UNAUTHENTICATED, "lease", bad_lease);
+        return refuse_unauthenticated(gate, w, "lease", bad_lease);
     if (w->credential == CREDENTIAL_GOOD && !slice_equal_text(claim.project, w->key_project))
         return refuse(w, OUTCOME_FORBIDDEN, "lease",
                       (Slice)SLICE_LITERAL("this lease belongs to another project than the key: nothing was changed"));
@@ -140,10 +145,16 @@ Access access_resolve(const Gate *gate, Work *w) {
     return access;
 }
 
+bool access_is_stale(const Gate *gate, const Work *w) {
+    return w->transport != TRANSPORT_CONTROL && w->key_epoch != keys_epoch(gate->keys);
+}
+
 Access access_resolve_from_store(const Gate *gate, Work *w, Store *store, Arena *arena) {
     KeyRow key;
     ProjectRow project;
     int r = 0;
+    if (w->credential == CREDENTIAL_GOOD)
+        w->credential = CREDENTIAL_CLAIMED; /* what memory said may be outdated */
     if (w->credential == CREDENTIAL_CLAIMED) {
         KnownKey known = {0};
         r = store_find_key(store, slice_of(w->claim.id), arena, &key, &project);
@@ -166,5 +177,5 @@ Access access_resolve_from_store(const Gate *gate, Work *w, Store *store, Arena 
         return refuse(w, OUTCOME_STORE_UNAVAILABLE, NULL, slice_of(store_reason(store)));
     Access access = access_resolve(gate, w);
     /* Still unknown after the store was read: a lease of a project that is not there. */
-    return access == ACCESS_ASK_STORE ? refuse(w, OUTCOME_UNAUTHENTICATED, "lease", bad_lease) : access;
+    return access == ACCESS_ASK_STORE ? refuse_unauthenticated(gate, w, "lease", bad_lease) : access;
 }

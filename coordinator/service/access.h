@@ -24,5 +24,8 @@ typedef struct Gate {
 Access access_check_credential(const Gate *gate, Work *work, Slice credential, Slice address);
 /* With the decoded command. */
 Access access_resolve(const Gate *gate, Work *work);
-/* After ACCESS_ASK_STORE, on the worker's thread: reads what is missing, resolves for good. Never ACCESS_ASK_STORE. */
+/* On the worker's thread: whether a key or a project was forgotten since this operation's key was judged. */
+bool access_is_stale(const Gate *gate, const Work *work);
+/* After ACCESS_ASK_STORE or when stale, on the worker's thread: reads what is missing, resolves for good. Never
+ * ACCESS_ASK_STORE. */
 Access access_resolve_from_store(const Gate *gate, Work *work, Store *store, Arena *arena);

@@ -41,12 +41,12 @@ static int set_for(Batch *b, Slice project, WorkingSet **out) {
 
 static int want_pending(Batch *b, Work *const *works, size_t count) {
     for (size_t i = 0; i < count; i++) {
-        WorkingSet *set;
-        if (works[i]->is_decided)
+        Work *w = works[i];
+        if (w->is_decided)
             continue;
-        int r = set_for(b, works[i]->command.project, &set);
+        int r = w->set != NULL ? 0 : set_for(b, w->command.project, &w->set);
         if (r == 0)
-            r = lease_want(set, &works[i]->command);
+            r = lease_want(w->set, &w->command);
         if (r < 0)
             return r;
     }
@@ -54,13 +54,10 @@ static int want_pending(Batch *b, Work *const *works, size_t count) {
 }
 
 /* The parts of an answer that only the service can make, then its bytes. */
-static int finish_answer(Batch *b, Keys *keys, Work *w, const WorkingSet *set, Answer *answer) {
+static int finish_answer(Batch *b, Work *w, Answer *answer) {
     if (answer->outcome == OUTCOME_DONE && answer->has_lease) {
-        KnownProject known;
-        const uint8_t *lease_key = set->project.lease_key;
-        if (keys_find_project(keys, w->command.project, &known))
-            lease_key = known.lease_key;
-        answer->lease.secret = lease_secret_make(&b->arena, w->command.project, answer->lease_ref, lease_key);
+        const ProjectRow *project = &w->set->project;
+        answer->lease.secret = lease_secret_make(&b->arena, project->name, answer->lease_ref, project->lease_key);
         if (slice_is_absent(answer->lease.secret))
             return -ENOMEM;
     }
@@ -72,7 +69,7 @@ static int finish_answer(Batch *b, Keys *keys, Work *w, const WorkingSet *set, A
 }
 
 /* Decides what is pending, in order; a project stops at its first wish for more rows. */
-static int decide_pending(Batch *b, Keys *keys, const Moment *moment, Work *const *works, size_t count, size_t *left) {
+static int decide_pending(Batch *b, const Moment *moment, Work *const *works, size_t count, size_t *left) {
     const WorkingSet *stopped[BATCH_MAX];
     size_t stopped_count = 0;
     *left = 0;
@@ -80,30 +77,29 @@ static int decide_pending(Batch *b, Keys *keys, const Moment *moment, Work *cons
         Work *w = works[i];
         if (w->is_decided)
             continue;
-        WorkingSet *set = find_set(b, w->command.project);
         bool is_stopped = false;
         for (size_t s = 0; s < stopped_count; s++)
-            is_stopped |= stopped[s] == set;
+            is_stopped |= stopped[s] == w->set;
         Answer answer;
         answer_init(&answer);
-        int decision = is_stopped ? DECISION_NEEDS_ROWS : lease_decide(set, &w->command, moment, &answer);
+        int decision = is_stopped ? DECISION_NEEDS_ROWS : lease_decide(w->set, &w->command, moment, &answer);
         if (decision < 0)
             return decision;
         if (decision == DECISION_NEEDS_ROWS) {
             if (!is_stopped)
-                stopped[stopped_count++] = set;
+                stopped[stopped_count++] = w->set;
             ++*left;
             continue;
         }
         w->is_decided = true;
-        int r = finish_answer(b, keys, w, set, &answer);
+        int r = finish_answer(b, w, &answer);
         if (r < 0)
             return r;
     }
     return 0;
 }
 
-static int decide_all(Batch *b, Store *store, Keys *keys, const Moment *moment, Work *const *works, size_t count) {
+static int decide_all(Batch *b, Store *store, const Moment *moment, Work *const *works, size_t count) {
     size_t left = count;
     /* Each round decides at least the first that is pending; wishes are for rows of that one. */
     for (size_t round = 0; left > 0 && round < count + DECIDE_ROUNDS_MAX; round++) {
@@ -111,22 +107,24 @@ static int decide_all(Batch *b, Store *store, Keys *keys, const Moment *moment, 
         if (r == 0)
             r = store_load(store, b->sets, b->set_count);
         if (r == 0)
-            r = decide_pending(b, keys, moment, works, count, &left);
+            r = decide_pending(b, moment, works, count, &left);
         if (r != 0)
             return r;
     }
     return left == 0 ? 0 : -EDEADLK;
 }
 
-int batch_run(Batch *b, Store *store, Keys *keys, const Moment *moment, Work *const *works, size_t count) {
+int batch_run(Batch *b, Store *store, const Moment *moment, Work *const *works, size_t count) {
     arena_reset(&b->arena);
     b->set_count = 0;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         works[i]->is_decided = false;
+        works[i]->set = NULL;
+    }
     int r = store_begin(store);
     if (r != 0)
         return r;
-    r = decide_all(b, store, keys, moment, works, count);
+    r = decide_all(b, store, moment, works, count);
     bool is_changed = false;
     for (size_t i = 0; i < b->set_count; i++)
         is_changed |= working_set_is_changed(b->sets[i]);

@@ -5,7 +5,6 @@
 #pragma once
 
 #include "lease/decide.h"
-#include "service/keys.h"
 #include "service/operation.h"
 
 typedef struct Batch {
@@ -22,4 +21,4 @@ void batch_deinit(Batch *batch);
  * stay readable until the next run. Else a store result or -errno: no operation is answered; all but STORE_UNKNOWN and
  * STORE_BROKEN mean that certainly nothing happened.
  */
-int batch_run(Batch *batch, Store *store, Keys *keys, const Moment *moment, Work *const *works, size_t count) MUST_USE;
+int batch_run(Batch *batch, Store *store, const Moment *moment, Work *const *works, size_t count) MUST_USE;

@@ -6,12 +6,14 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 struct Keys {
     pthread_mutex_t mutex;
     KnownKey *keys;
     KnownProject *projects;
+    atomic_uint_fast64_t epoch;
     size_t sweep; /* where keys_take_used goes on */
 };
 
@@ -98,8 +100,13 @@ void keys_learn_project(Keys *k, const ProjectRow *project) {
     (void)pthread_mutex_unlock(&k->mutex);
 }
 
+uint64_t keys_epoch(const Keys *k) {
+    return atomic_load(&k->epoch);
+}
+
 void keys_forget(Keys *k, Slice id) {
     (void)pthread_mutex_lock(&k->mutex);
+    atomic_fetch_add(&k->epoch, 1);
     KnownKey *entry = &k->keys[slot_of(id)];
     if (slice_equal_text(id, entry->id))
         *entry = (KnownKey){0};
@@ -108,6 +115,7 @@ void keys_forget(Keys *k, Slice id) {
 
 void keys_forget_project(Keys *k, Slice name) {
     (void)pthread_mutex_lock(&k->mutex);
+    atomic_fetch_add(&k->epoch, 1);
     for (size_t i = 0; i < KEY_CACHE_MAX; i++)
         if (k->keys[i].id[0] != '\0' && slice_equal_text(name, k->keys[i].project))
             k->keys[i] = (KnownKey){0};

@@ -37,5 +37,7 @@ void keys_learn_project(Keys *keys, const ProjectRow *project);
 void keys_forget(Keys *keys, Slice id);
 void keys_forget_project(Keys *keys, Slice name); /* and all its keys */
 void keys_used(Keys *keys, const char *id, int64_t wall_ms);
+/* Changes whenever something was forgotten: who was let in under an earlier epoch has to be asked again. */
+uint64_t keys_epoch(const Keys *keys);
 /* Copies up to `max` ids and times that were used since they were last saved, and marks them saved. */
 size_t keys_take_used(Keys *keys, KnownKey *out, size_t max);

@@ -8,11 +8,13 @@
 
 #include "base/json_guard.h"
 #include "base/limits.h"
+#include "service/worker.h"
 
 Operation *operation_free(Operation *op) {
     if (op == NULL)
         return NULL;
     Work *w = work_of(op);
+    worker_give_place_back(w);
     json_decref(w->json);
     buffer_deinit(&w->holder);
     buffer_deinit(&w->answer);

@@ -16,6 +16,7 @@ typedef enum Credential {
 
 typedef struct Work {
     Operation shown;
+    struct Worker *worker;
     Service *service;
     const OperationRow *row;
     OperationDone *done;
@@ -24,7 +25,8 @@ typedef struct Work {
 
     Credential credential;
     KeyClaim claim;
-    char address[64]; /* the peer's, for the limit of failed authentications */
+    uint64_t key_epoch; /* keys_epoch() when the key was judged */
+    char address[64];   /* the peer's, for the limit of failed authentications */
     char key_id[KEY_ID_SIZE];
     char key_project[PROJECT_NAME_MAX + 1];
     Scope key_scope;
@@ -36,8 +38,10 @@ typedef struct Work {
     char made_key[KEY_TEXT_SIZE]; /* createProject, createKey: shown once, in the answer */
     KeyClaim made;
 
-    bool is_resolved; /* who asks is known, the command is ready to be decided */
-    bool is_decided;  /* in the batch under way */
+    bool has_place;         /* in the queue */
+    bool is_resolved;       /* who asks is known, the command is ready to be decided */
+    bool is_decided;        /* in the batch under way */
+    struct WorkingSet *set; /* likewise: of its project */
     Outcome outcome;
     Buffer answer;      /* bytes of shown.body */
     Snapshot *snapshot; /* … or a list they are borrowed from */

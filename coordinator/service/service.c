@@ -236,12 +236,18 @@ static bool prepare(Work *w, const json_t *body, FieldSource source) {
     if (worker_is_broken(s->worker))
         return refuse(w, OUTCOME_STORE_UNAVAILABLE, NULL,
                       (Slice)SLICE_LITERAL("the store failed for good: the coordinator has to be restarted"));
-    if (!service_is_ready(s))
-        return refuse(w, OUTCOME_DRAINING, NULL,
-                      (Slice)SLICE_LITERAL("the coordinator is going down: repeat, another or the next one answers"));
-    if (!worker_take_place(s->worker, (w->row->flags & OPERATION_ENDS_LEASES) != 0))
+    Place place = !w->is_resolved                                ? PLACE_STRANGER
+                  : (w->row->flags & OPERATION_ENDS_LEASES) != 0 ? PLACE_ENDING
+                                                                 : PLACE_REQUEST;
+    if (!worker_take_place(s->worker, w, place))
         return refuse(w, OUTCOME_STORE_UNAVAILABLE, NULL,
                       (Slice)SLICE_LITERAL("the coordinator has more to do than it can queue: repeat in a moment"));
+    /* After the place was taken: the end waits for places, so this operation is refused here or answered. */
+    if (atomic_load(&s->is_draining)) {
+        worker_give_place_back(w);
+        return refuse(w, OUTCOME_DRAINING, NULL,
+                      (Slice)SLICE_LITERAL("the coordinator is going down: repeat, another or the next one answers"));
+    }
     return false;
 }
 

@@ -25,7 +25,8 @@ struct Worker {
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     Work *first, **last; /* linked by shown.next */
-    bool is_started, is_stopping;
+    bool is_started;
+    atomic_bool is_stopping;
     atomic_size_t places;
     atomic_bool is_broken;
 
@@ -33,7 +34,6 @@ struct Worker {
     Arena scratch;
     Work *backup;                                /* under way; NULL: none */
     int64_t prune_at_ms, used_at_ms, idle_at_ms; /* boot clock; CLOCK_FOREVER: nothing to do */
-    bool is_pruning;
 };
 
 int worker_new(Worker **out, const WorkerOptions *options) {
@@ -69,16 +69,28 @@ Worker *worker_free(Worker *w) {
     return NULL;
 }
 
-bool worker_take_place(Worker *w, bool ends_leases) {
-    size_t ceiling = ends_leases ? QUEUE_MAX : QUEUE_MAX / 4 * 3;
-    if (atomic_fetch_add(&w->places, 1) < ceiling)
-        return true;
-    atomic_fetch_sub(&w->places, 1);
-    return false;
+bool worker_take_place(Worker *w, Work *work, Place place) {
+    static const size_t ceilings[] = {
+        [PLACE_STRANGER] = QUEUE_MAX / 8, [PLACE_REQUEST] = QUEUE_MAX / 4 * 3, [PLACE_ENDING] = QUEUE_MAX};
+    if (atomic_fetch_add(&w->places, 1) >= ceilings[place]) {
+        atomic_fetch_sub(&w->places, 1);
+        return false;
+    }
+    work->worker = w;
+    work->has_place = true;
+    return true;
 }
 
-void worker_give_place_back(Worker *w) {
-    atomic_fetch_sub(&w->places, 1);
+void worker_give_place_back(Work *work) {
+    Worker *w = work->worker;
+    if (!work->has_place)
+        return;
+    work->has_place = false;
+    if (atomic_fetch_sub(&w->places, 1) > 1 || !atomic_load(&w->is_stopping))
+        return;
+    (void)pthread_mutex_lock(&w->mutex);
+    (void)pthread_cond_signal(&w->wake); /* that was the last one the end waited for */
+    (void)pthread_mutex_unlock(&w->mutex);
 }
 
 bool worker_is_broken(const Worker *w) {
@@ -114,7 +126,7 @@ static void hand_back(Worker *w, Work *const *works, size_t count) {
     for (size_t i = 0; i < count; i++) {
         log_operation(w, works[i]);
         metrics_operation(w->o.metrics, works[i]->command.operation, works[i]->outcome, now - works[i]->arrived_us);
-        worker_give_place_back(w);
+        worker_give_place_back(works[i]);
         works[i]->done(&works[i]->shown);
     }
 }
@@ -164,7 +176,7 @@ static void publish(Worker *w) {
 /* What certainly did not happen runs again one by one, so that one operation's failure is its own. */
 static void run_batch(Worker *w, Work *const *works, size_t count) {
     Moment moment = {.wall_ms = clock_wall_ms(w->o.clock), .boot_ms = clock_boot_ms(w->o.clock)};
-    int r = batch_run(&w->batch, w->o.store, w->o.gate.keys, &moment, works, count);
+    int r = batch_run(&w->batch, w->o.store, &moment, works, count);
     if (r == 0) {
         metrics_batch(w->o.metrics, count);
         publish(w);
@@ -180,25 +192,14 @@ static void run_batch(Worker *w, Work *const *works, size_t count) {
     }
 }
 
-static void render_list(Worker *w, Work *work) {
-    bool is_whole = work->command.operation == OP_LIST_STACKS && work->command.after == FIELD_ABSENT &&
-                    work->command.limit == FIELD_ABSENT && work->transport == TRANSPORT_HTTP;
-    size_t ceiling = work->transport == TRANSPORT_HTTP ? 0 : RPC_ANSWER_MAX - 16 * 1024;
-    buffer_clear(&work->answer);
-    int r = list_render(w->o.store, &work->command, ceiling, &work->answer);
-    if (r == STORE_NOT_FOUND) {
-        work_refuse(work, OUTCOME_UNKNOWN_PROJECT, "project",
-                    (Slice)SLICE_LITERAL("there is no such project: `project list` shows them"));
-        return;
-    }
-    if (r != 0) {
-        note_failure(w, r, "a list");
-        refuse_store(w, work, r);
-        return;
-    }
-    work_answer_bytes(work);
-    if (!is_whole)
-        return;
+/* A list that every reader sees alike: all stacks, over HTTP. */
+static bool is_shared_list(const Work *work) {
+    const Command *c = &work->command;
+    return c->operation == OP_LIST_STACKS && c->after == FIELD_ABSENT && c->limit == FIELD_ABSENT &&
+           work->transport == TRANSPORT_HTTP;
+}
+
+static void share_list(Worker *w, Work *work) {
     size_t len;
     Snapshot *snapshot;
     char *bytes = buffer_steal(&work->answer, &len);
@@ -210,9 +211,45 @@ static void render_list(Worker *w, Work *work) {
     work_answer_snapshot(work, snapshot);
 }
 
+static void render_list(Worker *w, Work *work) {
+    static const size_t ceilings[] = {[TRANSPORT_HTTP] = ANSWER_MAX - LIST_ROW_MAX,
+                                      [TRANSPORT_RPC] = RPC_ANSWER_MAX - LIST_ROW_MAX,
+                                      [TRANSPORT_CONTROL] = ANSWER_MAX - LIST_ROW_MAX};
+    Snapshot *shared = is_shared_list(work) ? snapshots_get(w->o.snapshots, work->command.project) : NULL;
+    if (shared != NULL) {
+        work_answer_snapshot(work, shared);
+        return;
+    }
+    buffer_clear(&work->answer);
+    int r = list_render(w->o.store, &work->command, ceilings[work->transport], &work->answer);
+    if (r == STORE_NOT_FOUND) {
+        work_refuse(work, OUTCOME_UNKNOWN_PROJECT, "project",
+                    (Slice)SLICE_LITERAL("there is no such project: `project list` shows them"));
+    } else if (r != 0) {
+        note_failure(w, r, "a list");
+        refuse_store(w, work, r);
+    } else if (is_shared_list(work) && work->answer.len <= SNAPSHOT_BYTES_MAX) {
+        share_list(w, work);
+    } else {
+        work_answer_bytes(work);
+    }
+}
+
+static void give_up_backup(Worker *w) {
+    Work *work = steal(&w->backup);
+    (void)(store_backup_step(w->o.store, NULL) == 0);
+    work_refuse(work, OUTCOME_DRAINING, NULL,
+                (Slice)SLICE_LITERAL("the coordinator is going down: no backup was written"));
+    hand_back(w, &work, 1);
+}
+
 /* One step of the backup under way; when it ends its operation is handed back. */
 static void step_backup(Worker *w) {
     char path[4096];
+    if (atomic_load(&w->is_stopping)) {
+        give_up_backup(w);
+        return;
+    }
     (void)snprintf(path, sizeof path, "%.*s", SLICE_PRINT(w->backup->command.path));
     int r = store_backup_step(w->o.store, path);
     if (r == 0)
@@ -241,30 +278,49 @@ static void start_backup(Worker *w, Work *work) {
     hand_back(w, &work, 1);
 }
 
-/* Sorts a cycle's operations by what they need, each kind in order of arrival. */
+static void run_and_hand_back(Worker *w, Work *const *works, size_t count) {
+    if (count == 0)
+        return;
+    run_batch(w, works, count);
+    hand_back(w, works, count);
+}
+
+/* An admin's change of keys or projects decides who may ask: it runs alone, so that what comes behind it sees it. */
+static bool runs_alone(const Work *work) {
+    return work->row->scope == SCOPE_ADMIN && lease_decides(work->command.operation);
+}
+
+static bool is_refused(Worker *w, Work *work) {
+    return (!work->is_resolved || access_is_stale(&w->o.gate, work)) &&
+           access_resolve_from_store(&w->o.gate, work, w->o.store, &w->scratch) == ACCESS_REFUSED;
+}
+
+/* In order of arrival; lists come last, they can wait for what was decided, not the other way round. */
 static void run_cycle(Worker *w, Work *const *works, size_t count) {
-    Work *decided[BATCH_MAX], *answered[BATCH_MAX];
-    size_t decided_count = 0, answered_count = 0;
+    Work *pending[BATCH_MAX], *lists[BATCH_MAX];
+    size_t pending_count = 0, list_count = 0;
     arena_reset(&w->scratch);
     for (size_t i = 0; i < count; i++) {
         Work *work = works[i];
-        if (!work->is_resolved &&
-            access_resolve_from_store(&w->o.gate, work, w->o.store, &w->scratch) == ACCESS_REFUSED) {
-            answered[answered_count++] = work;
+        if (is_refused(w, work)) {
+            hand_back(w, &work, 1);
+        } else if (runs_alone(work)) {
+            run_and_hand_back(w, pending, pending_count);
+            pending_count = 0;
+            run_and_hand_back(w, &work, 1);
         } else if (work->command.operation == OP_BACKUP) {
             start_backup(w, work);
+        } else if (lease_decides(work->command.operation)) {
+            pending[pending_count++] = work;
         } else {
-            if (lease_decides(work->command.operation))
-                decided[decided_count++] = work;
-            answered[answered_count++] = work;
+            lists[list_count++] = work;
         }
     }
-    if (decided_count > 0)
-        run_batch(w, decided, decided_count);
-    for (size_t i = 0; i < answered_count; i++)
-        if (answered[i]->shown.status == 0)
-            render_list(w, answered[i]);
-    hand_back(w, answered, answered_count);
+    run_and_hand_back(w, pending, pending_count);
+    for (size_t i = 0; i < list_count; i++) {
+        render_list(w, lists[i]);
+        hand_back(w, &lists[i], 1);
+    }
 }
 
 /* ---- what happens between batches ---- */
@@ -303,7 +359,7 @@ static void run_timers(Worker *w, bool was_busy) {
     } else if (now >= w->used_at_ms) {
         w->used_at_ms = now + KEY_USED_SAVE_MS;
         save_used_keys(w);
-    } else if (now >= w->prune_at_ms) {
+    } else if (now >= w->prune_at_ms && (!was_busy || now >= w->prune_at_ms + PRUNE_PATIENCE_MS)) {
         prune(w, now);
     } else if (now >= w->idle_at_ms) {
         w->idle_at_ms = CLOCK_FOREVER;
@@ -320,11 +376,16 @@ static int64_t next_timer(const Worker *w) {
     return w->backup != NULL ? 0 : next;
 }
 
+/* Told to stop, and nobody holds a place any more: what has one may still be on its way from a transport. */
+static bool is_over(Worker *w) {
+    return atomic_load(&w->is_stopping) && atomic_load(&w->places) == 0;
+}
+
 /* Takes all that waits; blocks until there is something, a timer is due, or the end. False: the end. */
 static bool take(Worker *w, Work **works, size_t *count) {
     size_t n = 0;
     (void)pthread_mutex_lock(&w->mutex);
-    while (w->first == NULL && !w->is_stopping && clock_boot_ms(w->o.clock) < next_timer(w))
+    while (w->first == NULL && !is_over(w) && clock_boot_ms(w->o.clock) < next_timer(w))
         w->o.clock->vtable->wait(w->o.clock, &w->wake, &w->mutex, next_timer(w));
     while (w->first != NULL && n < BATCH_MAX) {
         works[n] = w->first;
@@ -333,7 +394,7 @@ static bool take(Worker *w, Work **works, size_t *count) {
     }
     if (w->first == NULL)
         w->last = &w->first;
-    bool is_end = n == 0 && w->is_stopping;
+    bool is_end = n == 0 && is_over(w);
     (void)pthread_mutex_unlock(&w->mutex);
     *count = n;
     return !is_end;
@@ -352,8 +413,6 @@ static void *worker_main(void *arg) {
             run_cycle(w, works, count);
         run_timers(w, count > 0);
     }
-    while (w->backup != NULL)
-        step_backup(w);
     save_used_keys(w);
     return NULL;
 }
@@ -375,7 +434,7 @@ void worker_stop(Worker *w) {
     if (!w->is_started)
         return;
     (void)pthread_mutex_lock(&w->mutex);
-    w->is_stopping = true;
+    atomic_store(&w->is_stopping, true);
     (void)pthread_cond_signal(&w->wake);
     (void)pthread_mutex_unlock(&w->mutex);
     (void)pthread_join(w->thread, NULL);

@@ -23,9 +23,17 @@ typedef struct WorkerOptions {
 
 int worker_new(Worker **out, const WorkerOptions *options) MUST_USE;
 int worker_start(Worker *worker) MUST_USE;
-/* Takes a place in the queue for an operation. False: it is full (for requests: three quarters full). */
-bool worker_take_place(Worker *worker, bool ends_leases);
-void worker_give_place_back(Worker *worker);
+/* Who may still get a place when the queue is filling up. */
+typedef enum Place {
+    PLACE_STRANGER, /* nobody knows yet who asks: an eighth */
+    PLACE_REQUEST,  /* three quarters */
+    PLACE_ENDING,   /* ends leases, and so makes room: all of it */
+} Place;
+
+/* Takes a place in the queue for the operation. False: there is none for its kind. */
+bool worker_take_place(Worker *worker, Work *work, Place place);
+/* Gives it back, if it has one. */
+void worker_give_place_back(Work *work);
 void worker_submit(Worker *worker, Work *work);
 /* Runs the queue empty, then joins the thread. */
 void worker_stop(Worker *worker);

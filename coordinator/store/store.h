@@ -30,6 +30,7 @@ typedef struct StoreOptions {
     const char *data_dir; /* SQLite: holds stacks.db */
     const char *vfs;      /* SQLite: name of a registered VFS, or NULL (tests inject faults there) */
     const Clock *clock;
+    const char *program;  /* "stack-coordinator 0.1.0": noted in the schema, told when a schema is too new; may be NULL */
 } StoreOptions;
 
 typedef enum ListQuery { LIST_STACKS, LIST_EVENTS, LIST_PROJECTS, LIST_KEYS } ListQuery;
@@ -77,9 +78,11 @@ typedef struct StoreVtable {
 struct Store {
     const StoreVtable *vtable;
 };
+/* Whether an engine has no hole; openers and store_begin insist on it. */
+bool store_is_complete(const StoreVtable *vtable);
 
-/* Opens or creates, migrates forward, refuses what is newer or locked. 0 | STORE_LOCKED | STORE_NEWER_SCHEMA | -errno,
- * with one sentence in `reason` (may be NULL). The clock and strings of `options` must outlive the store. */
+/* Opens or creates, migrates forward, refuses what is newer or locked. 0 | STORE_LOCKED | STORE_NEWER_SCHEMA | STORE_FULL |
+ * STORE_IO | -EBADMSG (not our database, or damaged) | -errno, with one sentence in `reason` (may be NULL). The clock and strings of `options` must outlive the store. */
 int store_open_sqlite(Store **out, const StoreOptions *options, Buffer *reason) MUST_USE;
 Store *store_close(Store *store); /* takes NULL, returns NULL; checkpoints when it can */
 
@@ -97,22 +100,25 @@ int store_commit(Store *store) MUST_USE;
 void store_rollback(Store *store);
 
 /* Pages for lists, outside a transaction; sees what is committed. Stacks by number, events by id ascending, projects by
- * name, keys by project and creation. 0 | the callback's non-zero | STORE_IO. */
+ * name, keys by project and creation; no project: of all. 0 | the callback's non-zero | STORE_NOT_FOUND (no such project;
+ * a deleted one has events only) | STORE_IO | STORE_BROKEN (damaged). */
 int store_read(Store *store, const ReadQuery *query, const StoreRows *rows) MUST_USE;
-/* What authentication needs. 0 | STORE_NOT_FOUND | STORE_IO | -ENOMEM; texts into the arena. find_key may run inside and
- * outside of a transaction. */
+/* What authentication needs. 0 | STORE_NOT_FOUND (also what belongs to a deleted project) | STORE_IO | -ENOMEM; texts into
+ * the arena. Both may run inside and outside of a transaction. */
 int store_find_key(Store *store, Slice id, Arena *arena, KeyRow *key, ProjectRow *project) MUST_USE;
 int store_find_project(Store *store, Slice name, Arena *arena, ProjectRow *project) MUST_USE;
 /* Inside a transaction: notes when a key was last used. */
 int store_save_key_used(Store *store, Slice id, int64_t wall_ms) MUST_USE;
 int store_counts(Store *store, StoreCounts *out) MUST_USE;
-/* Deletes up to `budget` rows of history and of requests over for long, going round the projects, in a transaction of
- * its own. 0: call again; STORE_DONE: the round is complete; or an error. */
+/* Deletes about `budget` rows of history and of requests over for long, going round the projects, in a transaction of
+ * its own. History may go in runs of up to 128 events, when the youngest of them is old enough. 0: call again; STORE_DONE:
+ * the round is complete; or an error. */
 int store_prune(Store *store, int64_t events_before_ms, int64_t requests_before_ms, size_t budget) MUST_USE;
 /* An online copy to `path`, some pages per call. 0: call again; STORE_DONE: complete, synced, renamed into place; or an
  * error, the partial file removed. Refuses an existing path (-EEXIST). path NULL: gives up the copy under way. */
 int store_backup_step(Store *store, const char *path) MUST_USE;
-/* Called when there is nothing to do, and past WAL_PAGES_MAX: checkpoints. 0 or an error worth a log line. */
+/* Called when there is nothing to do: checkpoints, if there is anything to copy (past WAL_PAGES_MAX store_begin does). 0 or
+ * an error worth a log line. */
 int store_idle(Store *store) MUST_USE;
 /* One sentence about the last failure, for the log; valid until the next call. */
 const char *store_reason(const Store *store);

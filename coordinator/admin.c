@@ -1,0 +1,311 @@
+/*
+ * Arguments → body → control socket → answer. One row a verb: which operation it is and how its body is made.
+ */
+#include "coordinator/admin.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "base/json_guard.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "client/rpc_client.h"
+#include "coordinator/admin_print.h"
+#include "protocol/operations.h"
+#include "protocol/outcome.h"
+
+enum { EXIT_USAGE = 64, EXIT_BROKEN = 70 };
+
+#define CALL_TIMEOUT_MS 30000
+#define BACKUP_TIMEOUT_MS (3600 * 1000) /* the answer comes when the copy is complete */
+#define ANSWER_DEPTH_MAX (JSON_DEPTH_MAX + 4)
+#define REASON_MAX 4096
+#define PAGES_MAX 1000
+
+/* --- bodies --- */
+
+static void add_name(Buffer *body, const char *name) {
+    buffer_add_char(body, body->len == 0 ? '{' : ',');
+    buffer_add_json_text(body, slice_of(name));
+    buffer_add_char(body, ':');
+}
+
+static void add_text(Buffer *body, const char *name, const char *value) {
+    if (value == NULL)
+        return;
+    add_name(body, name);
+    buffer_add_json_text(body, slice_of(value));
+}
+
+static void add_number(Buffer *body, const char *name, int64_t value) {
+    if (value == OPTION_UNSET)
+        return;
+    add_name(body, name);
+    buffer_add_number(body, value);
+}
+
+static void add_choice(Buffer *body, const char *name, const char *const *names, int choice) {
+    if (choice >= 0)
+        add_text(body, name, names[choice]);
+}
+
+/* 0 | an exit code, told. */
+typedef int BuildBody(const Admin *admin, Buffer *body);
+
+static int build_nothing(const Admin *admin, Buffer *body) {
+    (void)admin;
+    (void)body;
+    return 0;
+}
+
+static int build_project_named(const Admin *admin, Buffer *body) {
+    add_text(body, "project", admin->arguments[0]);
+    return 0;
+}
+
+static int build_project(const Admin *admin, Buffer *body) {
+    static const char *const switches[] = {"off", "on"};
+    const CoordinatorOptions *o = admin->options;
+    add_text(body, "project", admin->arguments[0]);
+    add_text(body, "prefix", o->prefix);
+    add_text(body, "initialCommit", o->initial_commit);
+    add_number(body, "maxStacks", o->max_stacks);
+    add_number(body, "maxHoldSeconds", o->max_hold_seconds);
+    add_number(body, "expiryGraceSeconds", o->expiry_grace_seconds);
+    add_choice(body, "cleaning", switches, o->cleaning);
+    return 0;
+}
+
+static int build_key(const Admin *admin, Buffer *body) {
+    add_text(body, "project", admin->arguments[0]);
+    add_choice(body, "scope", option_scopes, admin->options->scope);
+    add_text(body, "label", admin->options->label);
+    return 0;
+}
+
+/* The key comes by stdin: arguments can be read by everybody on the machine. */
+static int build_imported_key(const Admin *admin, Buffer *body) {
+    if (isatty(fileno(admin->input)) == 1)
+        (void)fputs("The key, then Enter: ", admin->errors);
+    OWN(freep) char *line = NULL;
+    size_t capacity = 0;
+    ssize_t len = getline(&line, &capacity, admin->input);
+    while (len > 0 && strchr(" \t\r\n", line[len - 1]) != NULL)
+        line[--len] = '\0';
+    if (len <= 0) {
+        (void)fprintf(admin->errors, "%s: no key came on stdin: `key import PROJECT < FILE`\n",
+                      coordinator_program.name);
+        return EXIT_USAGE;
+    }
+    (void)build_key(admin, body);
+    add_text(body, "secret", line);
+    return 0;
+}
+
+static int build_revoked_key(const Admin *admin, Buffer *body) {
+    add_text(body, "project", admin->arguments[0]);
+    add_text(body, "keyId", admin->arguments[1]);
+    return 0;
+}
+
+static int build_stack(const Admin *admin, Buffer *body) {
+    add_text(body, "project", admin->arguments[0]);
+    add_text(body, "stackName", admin->arguments[1]);
+    add_text(body, "reason", admin->options->reason);
+    return 0;
+}
+
+static int build_release(const Admin *admin, Buffer *body) {
+    static const char *const outcomes[] = {"ok", "dirty", "broken"};
+    (void)build_stack(admin, body);
+    add_choice(body, "outcome", outcomes, admin->options->outcome);
+    if (admin->options->is_now) {
+        add_name(body, "now");
+        buffer_add_text(body, "true");
+    }
+    return 0;
+}
+
+static int build_note(const Admin *admin, Buffer *body) {
+    (void)build_stack(admin, body);
+    add_text(body, "note", admin->arguments[2]);
+    return 0;
+}
+
+static int build_history(const Admin *admin, Buffer *body) {
+    add_text(body, "project", admin->arguments[0]);
+    add_text(body, "stackName", admin->argument_count > 1 ? admin->arguments[1] : NULL);
+    add_number(body, "limit", admin->options->limit);
+    return 0;
+}
+
+/* The daemon's working folder is not ours. */
+static int build_backup(const Admin *admin, Buffer *body) {
+    char folder[PATH_MAX];
+    OWN(freep) char *path = NULL;
+    const char *file = admin->arguments[0];
+    if (file[0] == '/')
+        path = strdup(file);
+    else if (getcwd(folder, sizeof folder) == NULL || asprintf(&path, "%s/%s", folder, file) < 0)
+        path = NULL;
+    if (path == NULL) {
+        (void)fprintf(admin->errors, "%s: %s\n", coordinator_program.name, strerror(errno));
+        return EXIT_BROKEN;
+    }
+    add_text(body, "path", path);
+    return 0;
+}
+
+static const struct {
+    OperationId operation;
+    BuildBody *build;
+} verbs[VERB_COUNT] = {
+    [VERB_PROJECT_CREATE] = {OP_CREATE_PROJECT, build_project},
+    [VERB_PROJECT_UPDATE] = {OP_UPDATE_PROJECT, build_project},
+    [VERB_PROJECT_LIST] = {OP_LIST_PROJECTS, build_nothing},
+    [VERB_PROJECT_DELETE] = {OP_DELETE_PROJECT, build_project_named},
+    [VERB_KEY_CREATE] = {OP_CREATE_KEY, build_key},
+    [VERB_KEY_IMPORT] = {OP_IMPORT_KEY, build_imported_key},
+    [VERB_KEY_LIST] = {OP_LIST_KEYS, build_project_named},
+    [VERB_KEY_REVOKE] = {OP_REVOKE_KEY, build_revoked_key},
+    [VERB_STACK_LIST] = {OP_LIST_STACKS, build_project_named},
+    [VERB_STACK_RELEASE] = {OP_FORCE_RELEASE_STACK, build_release},
+    [VERB_STACK_QUARANTINE] = {OP_QUARANTINE_STACK, build_stack},
+    [VERB_STACK_RESTORE] = {OP_RESTORE_STACK, build_stack},
+    [VERB_STACK_NOTE] = {OP_ANNOTATE_STACK, build_note},
+    [VERB_HISTORY] = {OP_LIST_EVENTS, build_history},
+    [VERB_BACKUP] = {OP_BACKUP, build_backup},
+};
+
+/* --- the call --- */
+
+static int complain(const Admin *admin, int code, Slice text) {
+    OWN(buffer_deinit) Buffer printable;
+    buffer_init(&printable, BODY_MAX);
+    log_add_printable(&printable, text);
+    const char *words = buffer_text(&printable);
+    (void)fprintf(admin->errors, "%s: %s\n", coordinator_program.name, words != NULL ? words : "out of memory");
+    return code;
+}
+
+/* Nothing came back: what to do about it. */
+static int explain_silence(const Admin *admin, const char *socket, int error, const Buffer *reason) {
+    OWN(buffer_deinit) Buffer text;
+    buffer_init(&text, BODY_MAX);
+    Outcome outcome = error == -EACCES ? OUTCOME_FORBIDDEN : OUTCOME_UNREACHABLE;
+    if (error == -ENOENT || error == -ECONNREFUSED)
+        buffer_printf(
+            &text, "no coordinator runs at %s; start one with `%s --data %s serve`, or say with --data where one runs",
+            socket, coordinator_program.name, admin->data_dir);
+    else if (error == -EACCES)
+        buffer_printf(&text, "%s may not be opened by this user: be root, the daemon's user, or a member of its group",
+                      socket);
+    else
+        buffer_add_slice(&text, buffer_slice(reason));
+    return complain(admin, outcome_row(outcome)->exit_code, buffer_slice(&text));
+}
+
+static int explain_problem(const Admin *admin, const json_t *body) {
+    const char *code = json_string_value(json_object_get(body, "code"));
+    const char *detail = json_string_value(json_object_get(body, "detail"));
+    Outcome outcome = outcome_by_code(slice_of(code != NULL ? code : ""));
+    int exit_code = outcome != OUTCOME_COUNT ? outcome_row(outcome)->exit_code : EXIT_BROKEN;
+    return complain(admin, exit_code,
+                    slice_of(detail != NULL ? detail : "the coordinator refused, and did not say why"));
+}
+
+/* 0 with the answer's body | an exit code, told. */
+static int call(const Admin *admin, Slice body, json_t **out) {
+    OWN(freep) char *url = NULL;
+    OWN(freep) char *folder = realpath(admin->data_dir, NULL); /* NULL: not there, and so is no daemon */
+    if (asprintf(&url, "ipc://%s/control.sock", folder != NULL ? folder : admin->data_dir) < 0)
+        return complain(admin, EXIT_BROKEN, slice_of("out of memory"));
+    const char *socket = url + strlen("ipc://");
+    OWN(buffer_deinit) Buffer message, answer, reason;
+    buffer_init(&message, BODY_MAX);
+    buffer_init(&answer, ANSWER_MAX);
+    buffer_init(&reason, REASON_MAX);
+    buffer_printf(&message, "{\"op\":\"%s\",\"body\":", operation_row(verbs[admin->verb].operation)->name);
+    buffer_add_slice(&message, body);
+    buffer_add_char(&message, '}');
+    if (buffer_error(&message) != 0)
+        return complain(admin, EXIT_USAGE, slice_of("the arguments are too long"));
+
+    const RpcTarget target = {.url = url, .answer_max = ANSWER_MAX};
+    int64_t timeout_ms = admin->verb == VERB_BACKUP ? BACKUP_TIMEOUT_MS : CALL_TIMEOUT_MS;
+    int error = rpc_call(&target, buffer_slice(&message), timeout_ms, -1, &answer, &reason);
+    if (error != 0)
+        return explain_silence(admin, socket, error, &reason);
+
+    OWN(json_decrefp) json_t *envelope = NULL;
+    JsonProblem problem;
+    if (json_parse(buffer_slice(&answer), ANSWER_DEPTH_MAX, &envelope, &problem) != 0)
+        return complain(admin, EXIT_BROKEN, slice_of("the coordinator's answer cannot be read"));
+    json_t *content = json_object_get(envelope, "body");
+    if (json_integer_value(json_object_get(envelope, "status")) != 200)
+        return explain_problem(admin, content);
+    *out = json_incref(content);
+    return 0;
+}
+
+/* A list that was cut says `next`: goes on from there until all of it is in *list. */
+static int call_for_rest(const Admin *admin, json_t *list) {
+    json_t *all = json_object_get(list, "stacks");
+    for (int page = 0; page < PAGES_MAX; page++) {
+        const json_t *next = json_object_get(list, "next");
+        if (!json_is_integer(next))
+            return 0;
+        OWN(buffer_deinit) Buffer body;
+        buffer_init(&body, BODY_MAX);
+        add_text(&body, "project", admin->arguments[0]);
+        add_number(&body, "after", json_integer_value(next));
+        buffer_add_char(&body, '}');
+        OWN(json_decrefp) json_t *more = NULL;
+        int code = call(admin, buffer_slice(&body), &more);
+        if (code != 0)
+            return code;
+        if (json_array_extend(all, json_object_get(more, "stacks")) != 0)
+            return complain(admin, EXIT_BROKEN, slice_of("out of memory"));
+        (void)json_object_del(list, "next");
+        json_t *further = json_object_get(more, "next");
+        if (further != NULL && json_object_set(list, "next", further) != 0)
+            return complain(admin, EXIT_BROKEN, slice_of("out of memory"));
+    }
+    return 0;
+}
+
+static int print(const Admin *admin, const json_t *body) {
+    OWN(buffer_deinit) Buffer out;
+    buffer_init(&out, 2 * (size_t)ANSWER_MAX);
+    if (admin->options->is_json) {
+        OWN(freep) char *text = json_dumps(body, JSON_COMPACT | JSON_ENSURE_ASCII);
+        if (text != NULL)
+            buffer_printf(&out, "%s\n", text);
+    } else {
+        admin_print(admin->options, admin->verb, admin->argument_count > 0 ? admin->arguments[0] : NULL, body, &out);
+    }
+    if (out.len == 0 || buffer_error(&out) != 0)
+        return complain(admin, EXIT_BROKEN, slice_of("out of memory"));
+    if (fwrite(out.data, 1, out.len, admin->output) != out.len || fflush(admin->output) != 0)
+        return complain(admin, EXIT_BROKEN, slice_of(strerror(errno)));
+    return 0;
+}
+
+int admin_run(const Admin *admin) {
+    OWN(buffer_deinit) Buffer body;
+    buffer_init(&body, BODY_MAX);
+    int code = verbs[admin->verb].build(admin, &body);
+    if (code != 0)
+        return code;
+    if (body.len == 0)
+        buffer_add_char(&body, '{');
+    buffer_add_char(&body, '}');
+    if (buffer_error(&body) != 0)
+        return complain(admin, EXIT_USAGE, slice_of("the arguments are too long"));
+    OWN(json_decrefp) json_t *answer = NULL;
+    code = call(admin, buffer_slice(&body), &answer);
+    if (code == 0 && admin->verb == VERB_STACK_LIST)
+        code = call_for_rest(admin, answer);
+    return code == 0 ? print(admin, answer) : code;
+}

@@ -1,0 +1,224 @@
+/* What the control socket may do: projects and keys. */
+#include <inttypes.h>
+
+#include "lease/task.h"
+
+#define MAX_HOLD_SECONDS_DEFAULT (24 * 3600)
+#define EXPIRY_GRACE_SECONDS_DEFAULT 15
+
+int want_project(WorkingSet *set, const Command *command) {
+    (void)set; /* every set has its project's row */
+    (void)command;
+    return 0;
+}
+
+int want_key(WorkingSet *set, const Command *command) {
+    return working_set_want(set, (RowWant){.query = ROWS_KEY_BY_ID, .text = command->key_id, .limit = 1});
+}
+
+int want_keys(WorkingSet *set, const Command *command) {
+    (void)command;
+    return working_set_want(set, (RowWant){.query = ROWS_KEYS, .limit = UINT32_MAX});
+}
+
+/* ---- Keys ---- */
+
+/* *out NULL: no key has this id, in any project. */
+static int find_key(Task *t, KeySlot **out) {
+    RowWant want = {.query = ROWS_KEY_BY_ID, .text = t->command->key_id, .limit = 1};
+    KeySlot *key = working_set_key(t->set, want.text);
+    if (key == NULL && working_set_loaded(t->set, want) == NULL)
+        return task_need(t, want);
+    *out = key;
+    return DECISION_DONE;
+}
+
+static int check_key_is_new(Task *t) {
+    KeySlot *key = NULL;
+    int r = find_key(t, &key);
+    if (r != DECISION_DONE || key == NULL)
+        return r;
+    return task_refuse(t, OUTCOME_EXISTS, NULL,
+                       arena_printf(t->set->arena,
+                                    "a key with the id %.*s exists already; a revoked one does not come back: "
+                                    "make a new one",
+                                    SLICE_PRINT(t->command->key_id)));
+}
+
+static int record_key(Task *t, EventKind kind, const KeyRow *row) {
+    bool is_labelled = !slice_is_absent(row->label);
+    Slice note = arena_printf(t->set->arena, "%s key %.*s%s%.*s", scope_names[row->scope], SLICE_PRINT(row->id),
+                              is_labelled ? ": " : "", SLICE_PRINT(row->label));
+    return task_record(t, (EventRow){.kind = (int)kind, .note = note});
+}
+
+static int add_key(Task *t, Scope scope) {
+    const Command *command = t->command;
+    KeyRow row = {.project = t->set->project_name, .scope = (int)scope, .created_ms = t->moment->wall_ms};
+    for (size_t i = 0; i < sizeof(row.hash); i++)
+        row.hash[i] = command->key_hash[i];
+    KeySlot *key = NULL;
+    int r = task_keep(t, command->key_id, &row.id);
+    if (r == 0)
+        r = task_keep(t, command->label, &row.label);
+    if (r == 0)
+        r = working_set_add_key(t->set, &row, &key);
+    if (r < 0)
+        return r;
+    t->answer->project_name = row.project;
+    t->answer->key_id = row.id;
+    t->answer->key_scope = row.scope;
+    return record_key(t, EVENT_KEY_CREATED, &row);
+}
+
+int decide_create_key(Task *t) {
+    int r = check_key_is_new(t);
+    return r != DECISION_DONE ? r : add_key(t, (Scope)t->command->key_scope);
+}
+
+static int revoke_key(Task *t, KeySlot *key) {
+    key->row.revoked_ms = t->moment->wall_ms;
+    key_slot_changed(key);
+    return record_key(t, EVENT_KEY_REVOKED, &key->row);
+}
+
+int decide_revoke_key(Task *t) {
+    KeySlot *key = NULL;
+    int r = find_key(t, &key);
+    if (r != DECISION_DONE)
+        return r;
+    if (key == NULL || !slice_equal(key->row.project, t->set->project_name))
+        return task_refuse(t, OUTCOME_UNKNOWN_KEY, "keyId",
+                           arena_printf(t->set->arena,
+                                        "project %.*s has no key %.*s; `key list` shows the ones there are",
+                                        SLICE_PRINT(t->set->project_name), SLICE_PRINT(t->command->key_id)));
+    if (key->row.revoked_ms == 0)
+        r = revoke_key(t, key);
+    return r < 0 ? r : task_say(t, arena_printf(t->set->arena, "Key %.*s revoked", SLICE_PRINT(key->row.id)));
+}
+
+/* ---- Projects ---- */
+
+/* Takes over what the command sets; an empty initial commit takes the old one away. */
+static int apply_settings(Task *t, ProjectRow *project) {
+    const Command *command = t->command;
+    int r = 0;
+    if (!slice_is_absent(command->prefix))
+        r = task_keep(t, command->prefix, &project->prefix);
+    if (r == 0 && !slice_is_absent(command->initial_commit))
+        r = task_keep(t, command->initial_commit.len != 0 ? command->initial_commit : SLICE_ABSENT,
+                      &project->initial_commit);
+    if (command->max_stacks != FIELD_ABSENT)
+        project->max_stacks = command->max_stacks;
+    if (command->max_hold_seconds != FIELD_ABSENT)
+        project->max_hold_seconds = command->max_hold_seconds;
+    if (command->expiry_grace_seconds != FIELD_ABSENT)
+        project->expiry_grace_seconds = command->expiry_grace_seconds;
+    if (command->cleaning != SWITCH_UNSET)
+        project->is_cleaning = command->cleaning == SWITCH_ON;
+    return r;
+}
+
+/* The history of a project says what it was set to, not only that it was. */
+static int record_project(Task *t, EventKind kind) {
+    const ProjectRow *project = &t->set->project;
+    bool has_commit = !slice_is_absent(project->initial_commit);
+    Slice note = arena_printf(t->set->arena,
+                              "prefix %.*s, max stacks %" PRId64 ", max hold %" PRId64 " s, expiry grace %" PRId64
+                              " s, cleaning %s%s%.*s",
+                              SLICE_PRINT(project->prefix), project->max_stacks, project->max_hold_seconds,
+                              project->expiry_grace_seconds, project->is_cleaning ? "on" : "off",
+                              has_commit ? ", initial commit " : "", SLICE_PRINT(project->initial_commit));
+    return task_record(t, (EventRow){.kind = (int)kind, .note = note});
+}
+
+int decide_create_project(Task *t) {
+    WorkingSet *set = t->set;
+    bool is_new = set->is_project_missing;
+    if (!is_new && !set->project.is_deleted)
+        return task_refuse(t, OUTCOME_EXISTS, "project",
+                           arena_printf(set->arena, "project %.*s exists already; `project update` changes it",
+                                        SLICE_PRINT(set->project_name)));
+    int r = check_key_is_new(t);
+    if (r != DECISION_DONE)
+        return r;
+    /* A deleted project's row is taken over, its counters go on: generations never come again. */
+    ProjectRow project = {
+        .name = set->project_name,
+        .prefix = SLICE_LITERAL("test-"),
+        .max_hold_seconds = MAX_HOLD_SECONDS_DEFAULT,
+        .expiry_grace_seconds = EXPIRY_GRACE_SECONDS_DEFAULT,
+        .created_ms = t->moment->wall_ms,
+        .first_unused = 1,
+        .last_generation = set->project.last_generation,
+        .last_ticket = set->project.last_ticket,
+        .last_event = set->project.last_event,
+    };
+    for (size_t i = 0; i < sizeof(project.lease_key); i++)
+        project.lease_key[i] = t->command->lease_key[i];
+    r = apply_settings(t, &project);
+    if (r < 0)
+        return r;
+    set->project = project;
+    set->is_project_missing = false;
+    set->is_project_loaded = true;
+    set->project_change = is_new ? ROW_NEW : ROW_CHANGED;
+    r = record_project(t, EVENT_PROJECT_CREATED);
+    return r < 0 ? r : add_key(t, SCOPE_AGENT);
+}
+
+int decide_update_project(Task *t) {
+    WorkingSet *set = t->set;
+    ProjectRow project = set->project;
+    int r = apply_settings(t, &project);
+    if (r < 0)
+        return r;
+    if (project.stack_count > 0 && !slice_equal(project.prefix, set->project.prefix))
+        return task_refuse(t, OUTCOME_IN_USE, "prefix",
+                           arena_printf(set->arena,
+                                        "the prefix is part of the names of %" PRId64
+                                        " stacks: delete them first, by `stack-agent delete-last`",
+                                        project.stack_count));
+    set->project = project;
+    working_set_project_changed(set);
+    r = record_project(t, EVENT_PROJECT_UPDATED);
+    return r < 0 ? r : task_say(t, arena_printf(set->arena, "Project %.*s updated", SLICE_PRINT(set->project_name)));
+}
+
+static int check_project_is_empty(Task *t) {
+    const ProjectRow *project = &t->set->project;
+    if (project->leased_count > 0)
+        return task_refuse(t, OUTCOME_IN_USE, "project",
+                           arena_printf(t->set->arena,
+                                        "%" PRId64 " of the project's stacks are leased: wait for their jobs, or "
+                                        "end the leases by `stack release --now`",
+                                        project->leased_count));
+    if (project->stack_count > 0)
+        return task_refuse(t, OUTCOME_IN_USE, "project",
+                           arena_printf(t->set->arena,
+                                        "the project has %" PRId64 " stacks: take their environments down and "
+                                        "delete them first, by `stack-agent delete-last`",
+                                        project->stack_count));
+    return DECISION_DONE;
+}
+
+int decide_delete_project(Task *t) {
+    WorkingSet *set = t->set;
+    int r = check_project_is_empty(t);
+    if (r != DECISION_DONE)
+        return r;
+    RowWant want = {.query = ROWS_KEYS, .limit = UINT32_MAX};
+    if (working_set_loaded(set, want) == NULL)
+        return task_need(t, want);
+    for (size_t i = 0; i < set->key_count && r == DECISION_DONE; i++) {
+        KeySlot *key = set->keys[i];
+        if (key->row.revoked_ms == 0 && slice_equal(key->row.project, set->project_name))
+            r = revoke_key(t, key);
+    }
+    if (r < 0)
+        return r;
+    r = task_record(t, (EventRow){.kind = EVENT_PROJECT_DELETED});
+    set->project.is_deleted = true;
+    working_set_project_changed(set);
+    return r < 0 ? r : task_say(t, arena_printf(set->arena, "Project %.*s deleted", SLICE_PRINT(set->project_name)));
+}

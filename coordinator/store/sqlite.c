@@ -1,0 +1,433 @@
+/*
+ * One SQLite database, one process, one connection. Owns the lock file, the connection and its transactions.
+ *
+ * What a failed write or sync leaves behind, and why the connection is kept rather than reopened:
+ *
+ *   COMMIT appends the transaction's pages to the write-ahead log as frames, the last one marked as a commit, and then
+ *   syncs the log. When a write or the sync fails, SQLite rolls back: the end of the log that it keeps in memory stays
+ *   where it was. The failed frames still lie in the file behind that end, and a sync that failed may have left them on
+ *   the disk or not, marked clean in the page cache either way. So
+ *
+ *   - a crash now may bring the failed transaction back: recovery reads the file, not our memory. Opening the file anew
+ *     would do the same. Hence STORE_UNKNOWN, and hence the connection stays;
+ *   - the next transaction writes its frames over the failed ones, from the same offset on. That makes their pages dirty
+ *     again, so its own sync covers every byte it depends on; what an earlier sync failed to write no longer matters.
+ *     Each frame's checksum continues the one before, so what is left of a longer failed transaction behind the new end
+ *     fits no chain and is never read as a transaction;
+ *   - the log's header is rewritten and synced before its first frame, each time a transaction starts the log anew;
+ *   - a checkpoint counts pages as copied only after the database file was synced. When that sync fails, the next
+ *     checkpoint copies the same pages again, all of them; until then the log is not started anew.
+ *
+ *   So nothing acknowledged after a failed sync depends on it. A disk that fails several in a row is given up
+ *   (STORE_BROKEN): it may lie about the next one. tests/faults proves this with a VFS that forgets what was not synced.
+ *
+ *   SQLITE_FULL out of COMMIT is certain, since it comes from a write that did not fit, before the commit frame was whole.
+ *   Any other error may stem from after the frames were written (the sync; memory for the index of the log): unknown.
+ */
+#include "store/sqlite.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "base/limits.h"
+#include "store/migrate.h"
+
+/* ---- errors ---- */
+
+int sqlite_failed(SqliteStore *s, int rc, const char *doing) {
+    (void)snprintf(s->reason, sizeof s->reason, "%s: %s (SQLite error %d, errno %d) at: %.160s", s->db_path,
+                   s->db != NULL ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc), rc,
+                   s->db != NULL ? sqlite3_system_errno(s->db) : 0, doing);
+    if (rc == SQLITE_IOERR_NOMEM)
+        return -ENOMEM;
+    switch (rc & 0xff) {
+    case SQLITE_NOMEM:
+        return -ENOMEM;
+    case SQLITE_FULL:
+        return STORE_FULL;
+    case SQLITE_CONSTRAINT:
+        return STORE_CONFLICT;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        s->is_broken = true;
+        return STORE_BROKEN;
+    default:
+        return STORE_IO;
+    }
+}
+
+static bool is_failed_sync(int rc) {
+    return rc == SQLITE_IOERR_FSYNC || rc == SQLITE_IOERR_DIR_FSYNC;
+}
+
+/* A sync failed: true once that makes the store broken. */
+static bool count_failed_sync(SqliteStore *s, int rc) {
+    if (is_failed_sync(rc) && ++s->failed_syncs >= FAILED_SYNCS_MAX)
+        s->is_broken = true;
+    return s->is_broken;
+}
+
+static const char *sqlite_reason(const Store *store) {
+    return ((const SqliteStore *)store)->reason;
+}
+
+/* ---- transactions ---- */
+
+static int count_log_pages(void *arg, sqlite3 *db, const char *name, int pages) {
+    SqliteStore *s = arg;
+    (void)db;
+    (void)name;
+    s->log_pages = pages;
+    return SQLITE_OK;
+}
+
+/* Copies the log into the database, so that the next transaction starts the log anew. */
+static int checkpoint(SqliteStore *s) {
+    int in_log = 0, copied = 0;
+    int rc = sqlite3_wal_checkpoint_v2(s->db, "main", SQLITE_CHECKPOINT_PASSIVE, &in_log, &copied);
+    if (rc == SQLITE_OK) {
+        s->log_pages = in_log - copied;
+        s->checkpoint_at = WAL_PAGES_MAX;
+        return 0;
+    }
+    s->checkpoint_at = s->log_pages + WAL_PAGES_MAX / 4;
+    int r = sqlite_failed(s, rc, "checkpoint");
+    return count_failed_sync(s, rc) ? STORE_BROKEN : r;
+}
+
+int sqlite_begin(Store *store) {
+    SqliteStore *s = sqlite_store(store);
+    s->set_project_count = 0;
+    if (s->log_pages >= s->checkpoint_at)
+        (void)(checkpoint(s) == 0); /* tried again later: the transaction needs it not */
+    if (s->is_broken)
+        return STORE_BROKEN;
+    int r = sqlite_run(s, SQL_BEGIN_WRITE);
+    if (r != 0)
+        sqlite_rollback(store);
+    return r;
+}
+
+void sqlite_rollback(Store *store) {
+    SqliteStore *s = sqlite_store(store);
+    s->set_project_count = 0;
+    if (s->chapters_changed)
+        sqlite_forget_chapters(s);
+    if (sqlite3_get_autocommit(s->db) != 0)
+        return;
+    (void)sqlite3_step(s->statements[SQL_ROLLBACK_WRITE]);
+    (void)sqlite3_reset(s->statements[SQL_ROLLBACK_WRITE]);
+    if (sqlite3_get_autocommit(s->db) == 0) {
+        /* Nobody may go on inside of a transaction that was answered as failed. */
+        (void)snprintf(s->reason, sizeof s->reason, "%s: a transaction could not be rolled back: %s", s->db_path,
+                       sqlite3_errmsg(s->db));
+        s->is_broken = true;
+    }
+}
+
+int sqlite_commit(Store *store) {
+    SqliteStore *s = sqlite_store(store);
+    assert(sqlite3_get_autocommit(s->db) == 0);
+    int rc = sqlite3_step(s->statements[SQL_COMMIT_WRITE]);
+    (void)sqlite3_reset(s->statements[SQL_COMMIT_WRITE]);
+    if (rc == SQLITE_DONE) {
+        s->set_project_count = 0;
+        s->failed_syncs = 0;
+        s->chapters_changed = false;
+        return 0;
+    }
+    int r = sqlite_failed(s, rc, "COMMIT");
+    bool is_broken = count_failed_sync(s, rc);
+    sqlite_rollback(store);
+    if (is_broken || s->is_broken)
+        return STORE_BROKEN;
+    if (r == STORE_FULL)
+        s->checkpoint_at = 0; /* a checkpoint makes the log's room usable again, if the database has room */
+    return r == STORE_FULL || r == STORE_CONFLICT ? r : STORE_UNKNOWN;
+}
+
+static int sqlite_idle(Store *store) {
+    SqliteStore *s = sqlite_store(store);
+    if (s->is_broken)
+        return STORE_BROKEN;
+    return s->log_pages > 0 ? checkpoint(s) : 0;
+}
+
+/* ---- the data directory ---- */
+
+/* What was made in a directory survives a power loss once the directory is synced. A file system that cannot do that
+ * gives no better answer to anybody, so failures are not told. */
+static void sync_parent(const char *path) {
+    OWN(freep) char *parent = strdup(path);
+    if (parent == NULL)
+        return;
+    char *slash = strrchr(parent, '/');
+    if (slash != NULL)
+        slash[slash == parent ? 1 : 0] = '\0';
+    OWN(closep) int fd = open(slash != NULL ? parent : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 && fsync(fd) != 0)
+        errno = 0;
+}
+
+/* Like mkdir -p; what is made is for this user and group. */
+static int make_directories(const char *path, Buffer *reason) {
+    OWN(freep) char *copy = strdup(path);
+    if (copy == NULL)
+        return -ENOMEM;
+    for (char *end = *copy != '\0' ? copy : NULL; end != NULL;) {
+        end = strchr(end + 1, '/');
+        if (end != NULL)
+            *end = '\0';
+        if (mkdir(copy, 0750) == 0) {
+            sync_parent(copy);
+        } else if (errno != EEXIST) {
+            int error = errno;
+            buffer_printf(reason, "cannot make the data directory %s: %s (%s)", path, strerror(error), copy);
+            return -error;
+        }
+        if (end != NULL)
+            *end = '/';
+    }
+    struct stat info;
+    if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode)) { /* "" too */
+        buffer_printf(reason, "%s is not a directory", path);
+        return -ENOTDIR;
+    }
+    return 0;
+}
+
+static int take_lock(SqliteStore *s, const char *data_dir, Buffer *reason) {
+    OWN(freep) char *path = NULL;
+    if (asprintf(&path, "%s/lock", data_dir) < 0)
+        return -ENOMEM;
+    OWN(closep) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) {
+        int error = errno;
+        buffer_printf(reason, "cannot open %s: %s", path, strerror(error));
+        return -error;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        int error = errno;
+        char holder[32] = "";
+        ssize_t n = pread(fd, holder, sizeof holder - 1, 0);
+        holder[n > 0 ? strspn(holder, "0123456789") : 0] = '\0';
+        if (error != EWOULDBLOCK) {
+            buffer_printf(reason, "cannot lock %s: %s", path, strerror(error));
+            return -error;
+        }
+        buffer_printf(reason, "another stack-coordinator (pid %s) has the data directory %s: stop it, or give this one a "
+                              "directory of its own", holder[0] != '\0' ? holder : "unknown", data_dir);
+        return STORE_LOCKED;
+    }
+    /* The pid is for the sentence above alone; the lock holds without it, on a full disk too. */
+    char pid[32];
+    int length = snprintf(pid, sizeof pid, "%lld\n", (long long)getpid());
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, pid, (size_t)length, 0) != length)
+        errno = 0;
+    s->lock_fd = fd;
+    fd = -1;
+    return 0;
+}
+
+/* SQLite would make the file readable for all, as far as umask lets it; the keys of leases are in it. */
+static int make_private_file(const char *path, Buffer *reason) {
+    OWN(closep) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd >= 0)
+        return 0;
+    int error = errno;
+    buffer_printf(reason, "cannot open %s: %s", path, strerror(error));
+    return -error;
+}
+
+/* ---- open and close ---- */
+
+/* Once a process, before SQLite's first use; where that came first, it keeps what it has. */
+static void configure_library(void) {
+    (void)sqlite3_config(SQLITE_CONFIG_MULTITHREAD); /* a connection is used by one thread at a time: no mutex of its own */
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
+/* locking_mode comes before the log: with it the log's index lives in memory, and no other process can open the file.
+ * Nothing is written before COMMIT (cache_spill), so no transaction meets a full disk half way. */
+static const char *const pragmas[] = {
+    "PRAGMA locking_mode = EXCLUSIVE",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA wal_autocheckpoint = 0",
+    "PRAGMA cache_size = -65536",
+    "PRAGMA cache_spill = OFF",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA mmap_size = 0",
+    "PRAGMA foreign_keys = OFF",
+    "PRAGMA secure_delete = OFF",
+    "PRAGMA trusted_schema = OFF",
+};
+
+static int open_failed(SqliteStore *s, int rc, Buffer *reason) {
+    if (s->db == NULL || (rc & 0xff) == SQLITE_NOMEM)
+        return -ENOMEM;
+    const char *hint = "";
+    int r = STORE_IO;
+    switch (rc & 0xff) {
+    case SQLITE_NOTADB:
+    case SQLITE_CORRUPT:
+        hint = ": it is not a database of stack-coordinator, or is damaged; move it away, or put a backup in its place";
+        r = -EBADMSG;
+        break;
+    case SQLITE_BUSY:
+        hint = ": another program (the sqlite3 shell?) has it open";
+        r = STORE_LOCKED;
+        break;
+    case SQLITE_FULL:
+        hint = ": its disk is full";
+        r = STORE_FULL;
+        break;
+    default:
+        break;
+    }
+    buffer_printf(reason, "cannot open %s: %s%s", s->db_path, sqlite3_errmsg(s->db), hint);
+    return r;
+}
+
+static int check_log_mode(SqliteStore *s, Buffer *reason) {
+    sqlite3_stmt *mode = NULL;
+    int rc = sqlite3_prepare_v2(s->db, "PRAGMA journal_mode", -1, &mode, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(mode);
+    const char *name = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(mode, 0) : NULL;
+    bool is_log = name != NULL && strcmp(name, "wal") == 0;
+    int finalized = sqlite3_finalize(mode);
+    if (is_log)
+        return 0;
+    if (rc != SQLITE_ROW)
+        return open_failed(s, finalized, reason);
+    buffer_printf(reason, "%s does not take a write-ahead log: is its file system a network one?", s->db_path);
+    return STORE_IO;
+}
+
+static int open_connection(SqliteStore *s, Buffer *reason) {
+    int rc = sqlite3_open_v2(s->db_path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, s->vfs);
+    if (rc != SQLITE_OK)
+        return open_failed(s, rc, reason);
+    (void)sqlite3_extended_result_codes(s->db, 1);
+    for (size_t i = 0; i < COUNT_OF(pragmas); i++) {
+        rc = sqlite3_exec(s->db, pragmas[i], NULL, NULL, NULL);
+        if (rc != SQLITE_OK)
+            return open_failed(s, rc, reason);
+    }
+    return check_log_mode(s, reason);
+}
+
+static int prepare_all(SqliteStore *s, Buffer *reason) {
+    for (size_t i = 0; i < STATEMENT_COUNT; i++) {
+        int rc = sqlite3_prepare_v3(s->db, sqlite_statement_texts[i], -1, SQLITE_PREPARE_PERSISTENT, &s->statements[i], NULL);
+        if (rc != SQLITE_OK)
+            return open_failed(s, rc, reason);
+    }
+    return 0;
+}
+
+static void sqlite_close(Store *store) {
+    SqliteStore *s = sqlite_store(store);
+    sqlite_backup_abandon(s);
+    if (s->db != NULL) {
+        sqlite_rollback(store);
+        for (size_t i = 0; i < STATEMENT_COUNT; i++)
+            (void)sqlite3_finalize(s->statements[i]);
+        /* Closing checkpoints and removes the log; a disk that failed keeps it for the next start. */
+        if (s->is_broken)
+            (void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+        int rc = sqlite3_close(s->db);
+        assert(rc == SQLITE_OK);
+        (void)rc;
+    }
+    closep(&s->lock_fd); /* last: nobody opens the files while we still had them */
+    free(s->set_projects);
+    free(s->db_path);
+    free(s);
+}
+
+static void sqlite_closep(SqliteStore **s) {
+    if (*s != NULL)
+        sqlite_close(&(*s)->base);
+}
+
+static const StoreVtable sqlite_vtable = {
+    .name = "sqlite",
+    .close = sqlite_close,
+    .begin = sqlite_begin,
+    .load = sqlite_load,
+    .save = sqlite_save,
+    .commit = sqlite_commit,
+    .rollback = sqlite_rollback,
+    .read = sqlite_read,
+    .find_key = sqlite_find_key,
+    .find_project = sqlite_find_project_row,
+    .save_key_used = sqlite_save_key_used,
+    .counts = sqlite_counts,
+    .prune = sqlite_prune,
+    .backup_step = sqlite_backup_step,
+    .idle = sqlite_idle,
+    .reason = sqlite_reason,
+};
+
+sqlite3 *sqlite_store_connection(Store *store) {
+    return sqlite_store(store)->db;
+}
+
+static int open_store(SqliteStore *s, const StoreOptions *options, Buffer *reason) {
+    if (asprintf(&s->db_path, "%s/stacks.db", options->data_dir) < 0) {
+        s->db_path = NULL;
+        return -ENOMEM;
+    }
+    int r = make_directories(options->data_dir, reason);
+    if (r == 0)
+        r = take_lock(s, options->data_dir, reason);
+    if (r == 0)
+        r = make_private_file(s->db_path, reason);
+    if (r == 0)
+        r = open_connection(s, reason);
+    if (r == 0)
+        r = migrate(s->db, s->db_path, options->program, clock_wall_ms(options->clock), reason);
+    if (r == 0)
+        r = prepare_all(s, reason);
+    return r;
+}
+
+int store_open_sqlite(Store **out, const StoreOptions *options, Buffer *reason) {
+    static pthread_once_t configured = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&configured, configure_library);
+    assert(store_is_complete(&sqlite_vtable));
+    Buffer unread;
+    buffer_init(&unread, 4096);
+    OWN(sqlite_closep) SqliteStore *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return -ENOMEM;
+    *s = (SqliteStore){
+        .base = {.vtable = &sqlite_vtable},
+        .clock = options->clock,
+        .vfs = options->vfs,
+        .lock_fd = -1,
+        .checkpoint_at = WAL_PAGES_MAX,
+    };
+    int r = open_store(s, options, reason != NULL ? reason : &unread);
+    buffer_deinit(&unread);
+    if (r != 0)
+        return r;
+    (void)sqlite3_wal_hook(s->db, count_log_pages, s);
+    /* What an earlier process left in the log; a full disk is no reason not to serve what is there. */
+    (void)(checkpoint(s) == 0);
+    if (s->is_broken) {
+        if (reason != NULL)
+            buffer_add_text(reason, s->reason);
+        return STORE_IO;
+    }
+    *out = &steal(&s)->base;
+    return 0;
+}

@@ -1,0 +1,175 @@
+/* Pages for lists, what authentication looks up, and counts. One SELECT each, so each sees one state of the database. */
+#include <errno.h>
+#include <stdint.h>
+
+#include "store/sqlite.h"
+
+static int64_t limit_of(const ReadQuery *query) {
+    return query->limit > 0 ? query->limit : -1;
+}
+
+static int each_row(SqliteStore *s, const StoreRows *rows, sqlite3_stmt *statement, ListQuery list) {
+    StackRow stack;
+    EventRow event;
+    ProjectRow project;
+    KeyRow key;
+    int64_t number;
+    int r;
+    switch (list) {
+    case LIST_STACKS:
+        r = sqlite_decode_stack(s, statement, NULL, &stack);
+        return r != 0 ? r : rows->stack(rows->arg, &stack);
+    case LIST_EVENTS:
+        r = sqlite_decode_event(s, statement, &event);
+        return r != 0 ? r : rows->event(rows->arg, &event);
+    case LIST_PROJECTS:
+        r = sqlite_decode_project(s, statement, NULL, &project, &number);
+        return r != 0 ? r : rows->project(rows->arg, &project);
+    case LIST_KEYS:
+        r = sqlite_decode_key(s, statement, NULL, &key);
+        return r != 0 ? r : rows->key(rows->arg, &key);
+    }
+    return -EINVAL;
+}
+
+static int read_rows(SqliteStore *s, const ReadQuery *query, StatementId id, const StoreRows *rows) {
+    int r = 0;
+    while (r == 0 && sqlite_next(s, id, &r) == ROW_HERE)
+        r = each_row(s, rows, s->statements[id], query->list);
+    sqlite_leave(s, id);
+    return r;
+}
+
+/* The part of a project's ids that a page starts behind. */
+static void bind_page(sqlite3_stmt *statement, const ReadQuery *query, int64_t project) {
+    int64_t after = query->after == FIELD_ABSENT || query->after < 0 ? 0 : query->after;
+    sqlite_bind_number(statement, 1, sqlite_row_id(project, after < ROW_MASK ? after : ROW_MASK));
+    sqlite_bind_number(statement, 2, sqlite_row_id(project, ROW_MASK));
+    sqlite_bind_number(statement, 3, limit_of(query));
+}
+
+static int read_stacks(SqliteStore *s, const ReadQuery *query, const StoreRows *rows, int64_t project) {
+    bind_page(s->statements[SQL_LIST_STACKS_FROM], query, project);
+    return read_rows(s, query, SQL_LIST_STACKS_FROM, rows);
+}
+
+static int read_events(SqliteStore *s, const ReadQuery *query, const StoreRows *rows, int64_t project) {
+    bool is_of_one = !slice_is_absent(query->stack_name);
+    StatementId id = is_of_one ? query->newest_first ? SQL_LIST_STACK_EVENTS_BACKWARDS : SQL_LIST_STACK_EVENTS_FROM
+                               : query->newest_first ? SQL_LIST_EVENTS_BACKWARDS : SQL_LIST_EVENTS_FROM;
+    bind_page(s->statements[id], query, project);
+    if (is_of_one) {
+        sqlite_bind_number(s->statements[id], 4, project);
+        sqlite_bind_slice(s->statements[id], 5, query->stack_name);
+    }
+    return read_rows(s, query, id, rows);
+}
+
+static int read_projects(SqliteStore *s, const ReadQuery *query, const StoreRows *rows) {
+    sqlite3_stmt *statement = s->statements[SQL_LIST_PROJECTS_FROM];
+    sqlite_bind_slice(statement, 1, slice_is_absent(query->after_text) ? (Slice)SLICE_LITERAL("") : query->after_text);
+    sqlite_bind_number(statement, 2, limit_of(query));
+    return read_rows(s, query, SQL_LIST_PROJECTS_FROM, rows);
+}
+
+/* project 0: of all of them. */
+static int read_keys(SqliteStore *s, const ReadQuery *query, const StoreRows *rows, int64_t project) {
+    StatementId id = project != 0 ? SQL_LIST_KEYS_FROM : SQL_LIST_ALL_KEYS_FROM;
+    if (project != 0)
+        sqlite_bind_number(s->statements[id], 1, project);
+    sqlite_bind_slice(s->statements[id], 2, query->after_text);
+    sqlite_bind_number(s->statements[id], 3, limit_of(query));
+    return read_rows(s, query, id, rows);
+}
+
+static int read_list(SqliteStore *s, const ReadQuery *query, const StoreRows *rows, int64_t project) {
+    switch (query->list) {
+    case LIST_STACKS:
+        return read_stacks(s, query, rows, project);
+    case LIST_EVENTS:
+        return read_events(s, query, rows, project);
+    case LIST_PROJECTS:
+        return read_projects(s, query, rows);
+    case LIST_KEYS:
+        return read_keys(s, query, rows, project);
+    }
+    return -EINVAL;
+}
+
+int sqlite_read(Store *store, const ReadQuery *query, const StoreRows *rows) {
+    SqliteStore *s = sqlite_store(store);
+    int64_t project = 0;
+    bool is_of_project = query->list != LIST_PROJECTS && !(query->list == LIST_KEYS && slice_is_absent(query->project));
+    if (is_of_project) {
+        ProjectRow row = {0};
+        int r = sqlite_find_project(s, query->project, NULL, &row, &project);
+        if (r == 0 && row.is_deleted && query->list != LIST_EVENTS)
+            r = STORE_NOT_FOUND;
+        if (r != 0)
+            return r;
+    }
+    return read_list(s, query, rows, project);
+}
+
+int sqlite_find_project_row(Store *store, Slice name, Arena *arena, ProjectRow *out) {
+    ProjectRow row = {0};
+    int64_t project;
+    int r = sqlite_find_project(sqlite_store(store), name, arena, &row, &project);
+    if (r == 0 && row.is_deleted)
+        r = STORE_NOT_FOUND;
+    if (r == 0)
+        *out = row;
+    return r;
+}
+
+/* The project of a key, by its number: its name is the key row's. */
+static int find_project_of_key(SqliteStore *s, int64_t number, Arena *arena, ProjectRow *out) {
+    sqlite3_stmt *statement = s->statements[SQL_PROJECT_BY_NUMBER];
+    sqlite_bind_number(statement, 1, number);
+    int r = STORE_NOT_FOUND;
+    if (sqlite_next(s, SQL_PROJECT_BY_NUMBER, &r) == ROW_HERE) {
+        r = sqlite_decode_project(s, statement, arena, out, &number);
+        sqlite_leave(s, SQL_PROJECT_BY_NUMBER);
+    }
+    return r == 0 && out->is_deleted ? STORE_NOT_FOUND : r;
+}
+
+int sqlite_find_key(Store *store, Slice id, Arena *arena, KeyRow *key, ProjectRow *project) {
+    SqliteStore *s = sqlite_store(store);
+    sqlite3_stmt *statement = s->statements[SQL_KEY_BY_ID];
+    KeyRow found;
+    ProjectRow owner = {0};
+    int64_t number = 0;
+    sqlite_bind_slice(statement, 2, id);
+    int r = STORE_NOT_FOUND;
+    if (sqlite_next(s, SQL_KEY_BY_ID, &r) == ROW_HERE) {
+        r = sqlite_decode_key(s, statement, arena, &found);
+        number = sqlite3_column_int64(statement, 8);
+        sqlite_leave(s, SQL_KEY_BY_ID);
+    }
+    if (r == 0)
+        r = find_project_of_key(s, number, arena, &owner);
+    if (r == 0) {
+        *key = found;
+        *project = owner;
+    }
+    return r;
+}
+
+int sqlite_counts(Store *store, StoreCounts *out) {
+    SqliteStore *s = sqlite_store(store);
+    StoreCounts counts = {0};
+    int r = 0;
+    while (r == 0 && sqlite_next(s, SQL_COUNT_PROJECTS_KEYS, &r) == ROW_HERE) {
+        counts.projects = sqlite3_column_int64(s->statements[SQL_COUNT_PROJECTS_KEYS], 0);
+        counts.keys = sqlite3_column_int64(s->statements[SQL_COUNT_PROJECTS_KEYS], 1);
+    }
+    while (r == 0 && sqlite_next(s, SQL_COUNT_STACKS, &r) == ROW_HERE) {
+        int state = sqlite3_column_int(s->statements[SQL_COUNT_STACKS], 0);
+        if (state >= 0 && state < STACK_GONE)
+            counts.stacks[state] = sqlite3_column_int64(s->statements[SQL_COUNT_STACKS], 1);
+    }
+    if (r == 0)
+        *out = counts;
+    return r;
+}

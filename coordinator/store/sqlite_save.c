@@ -1,0 +1,319 @@
+/*
+ * Changed rows → statements, each row once. Invariant: an update or a deletion that does not meet the row it expects is a
+ * conflict, and the whole transaction is rolled back.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "store/sqlite.h"
+
+#define bind_number sqlite_bind_number
+#define bind_slice sqlite_bind_slice
+
+/* Runs a statement that must change one row. */
+static int run_on_one(SqliteStore *s, StatementId id, Slice project, const char *table, int64_t number) {
+    int r = sqlite_run(s, id);
+    if (r != 0 || sqlite3_changes(s->db) == 1)
+        return r;
+    (void)snprintf(s->reason, sizeof s->reason, "%s: %s %lld of project %.*s is not as it was loaded", s->db_path, table,
+                   (long long)number, SLICE_PRINT(project));
+    return STORE_CONFLICT;
+}
+
+/* ---- projects ---- */
+
+static void bind_project(sqlite3_stmt *statement, const ProjectRow *p) {
+    sqlite3_bind_int(statement, 2, p->is_deleted);
+    bind_slice(statement, 3, p->prefix);
+    bind_slice(statement, 4, p->initial_commit);
+    bind_number(statement, 5, p->max_stacks);
+    bind_number(statement, 6, p->max_hold_seconds);
+    bind_number(statement, 7, p->expiry_grace_seconds);
+    bind_number(statement, 8, p->is_cleaning);
+    sqlite3_bind_blob(statement, 9, p->lease_key, sizeof p->lease_key, SQLITE_STATIC);
+    bind_number(statement, 10, p->created_ms);
+    bind_number(statement, 11, p->stack_count);
+    bind_number(statement, 12, p->leased_count);
+    bind_number(statement, 13, p->first_unused);
+    bind_number(statement, 14, p->last_generation);
+    bind_number(statement, 15, p->last_ticket);
+    bind_number(statement, 16, p->last_event);
+}
+
+static int insert_project(SqliteStore *s, const WorkingSet *set, int64_t *project) {
+    sqlite3_stmt *statement = s->statements[SQL_PROJECT_INSERT];
+    bind_slice(statement, 1, set->project_name);
+    bind_project(statement, &set->project);
+    int r = sqlite_run(s, SQL_PROJECT_INSERT);
+    if (r != 0)
+        return r;
+    *project = sqlite3_last_insert_rowid(s->db);
+    if (*project <= PROJECT_NUMBER_MAX)
+        return 0;
+    (void)snprintf(s->reason, sizeof s->reason, "%s: no more than %lld projects fit into one database", s->db_path,
+                   (long long)PROJECT_NUMBER_MAX);
+    return STORE_FULL;
+}
+
+static int update_project(SqliteStore *s, const WorkingSet *set, int64_t project) {
+    sqlite3_stmt *statement = s->statements[SQL_PROJECT_UPDATE];
+    bind_number(statement, 1, project);
+    bind_project(statement, &set->project);
+    return run_on_one(s, SQL_PROJECT_UPDATE, set->project_name, "project", project);
+}
+
+/* ---- stacks ---- */
+
+static void bind_stack(sqlite3_stmt *statement, int64_t id, const StackRow *row) {
+    bind_number(statement, 1, id);
+    bind_slice(statement, 2, row->name);
+    bind_number(statement, 3, row->state);
+    bind_number(statement, 4, row->generation);
+    bind_number(statement, 5, row->quiet_until_ms);
+    bind_number(statement, 6, row->requested);
+    bind_slice(statement, 7, row->branch);
+    bind_slice(statement, 8, row->last_commit);
+    bind_number(statement, 9, row->is_content_unknown);
+    bind_number(statement, 10, row->requested_ms);
+    bind_number(statement, 11, row->created_ms);
+    bind_number(statement, 12, row->modified_ms);
+    bind_number(statement, 13, row->ticket);
+    bind_number(statement, 14, row->lease_seconds);
+    bind_number(statement, 15, row->since_ms);
+    bind_number(statement, 16, row->is_collected);
+    bind_number(statement, 17, row->purpose);
+    bind_number(statement, 18, row->dirty_since);
+    bind_number(statement, 19, row->clean_failures);
+    bind_slice(statement, 20, row->url);
+    bind_slice(statement, 21, row->note);
+    bind_slice(statement, 22, row->holder_json);
+}
+
+static int update_stack(SqliteStore *s, const WorkingSet *set, int64_t id, const StackSlot *slot) {
+    StatementId ways[] = {SQL_STACK_UPDATE, SQL_STACK_RENAME};
+    int r = 0;
+    for (size_t i = 0; i < COUNT_OF(ways); i++) {
+        sqlite3_stmt *statement = s->statements[ways[i]];
+        bind_stack(statement, id, &slot->row);
+        bind_number(statement, 24, slot->loaded_state);
+        bind_number(statement, 25, slot->loaded_generation);
+        r = run_on_one(s, ways[i], set->project_name, "stack", slot->row.number);
+        if (r != STORE_CONFLICT)
+            break;
+    }
+    return r;
+}
+
+static int save_stack(SqliteStore *s, const WorkingSet *set, int64_t project, const StackSlot *slot) {
+    int64_t id = sqlite_row_id(project, slot->row.number);
+    sqlite3_stmt *statement;
+    switch (slot->change) {
+    case ROW_NEW:
+        statement = s->statements[SQL_STACK_INSERT];
+        bind_stack(statement, id, &slot->row);
+        bind_number(statement, 23, project);
+        return sqlite_run(s, SQL_STACK_INSERT);
+    case ROW_CHANGED:
+        return update_stack(s, set, id, slot);
+    case ROW_DELETED:
+        statement = s->statements[SQL_STACK_DELETE];
+        bind_number(statement, 1, id);
+        bind_number(statement, 2, slot->loaded_state);
+        bind_number(statement, 3, slot->loaded_generation);
+        return run_on_one(s, SQL_STACK_DELETE, set->project_name, "stack", slot->row.number);
+    case ROW_CLEAN:
+    case ROW_VOID:
+        break;
+    }
+    return 0;
+}
+
+/* Deletions first: what they free, a name say, another row of the batch may have taken. */
+static int save_stacks(SqliteStore *s, const WorkingSet *set, int64_t project) {
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < set->stack_count; i++)
+        if (set->stacks[i]->change == ROW_DELETED)
+            r = save_stack(s, set, project, set->stacks[i]);
+    for (size_t i = 0; r == 0 && i < set->stack_count; i++)
+        if (set->stacks[i]->change == ROW_NEW || set->stacks[i]->change == ROW_CHANGED)
+            r = save_stack(s, set, project, set->stacks[i]);
+    return r;
+}
+
+/* ---- requests ---- */
+
+static int insert_request(SqliteStore *s, int64_t project, const RequestRow *row) {
+    sqlite3_stmt *statement = s->statements[SQL_REQUEST_INSERT];
+    bind_number(statement, 1, sqlite_row_id(project, row->ticket));
+    bind_number(statement, 2, project);
+    bind_number(statement, 3, row->state);
+    bind_number(statement, 4, row->why);
+    bind_number(statement, 5, row->outcome);
+    bind_number(statement, 6, row->created_ms);
+    bind_number(statement, 7, row->ended_ms);
+    if (row->lease_seconds == FIELD_ABSENT)
+        (void)sqlite3_bind_null(statement, 8);
+    else
+        bind_number(statement, 8, row->lease_seconds);
+    bind_number(statement, 9, row->purpose);
+    bind_number(statement, 10, row->stack_number);
+    bind_number(statement, 11, row->generation);
+    bind_number(statement, 12, row->is_reused);
+    bind_number(statement, 13, row->from_queue);
+    bind_slice(statement, 14, row->request_id);
+    bind_slice(statement, 15, row->branch);
+    bind_slice(statement, 16, row->commit);
+    bind_slice(statement, 17, row->stack_name);
+    bind_slice(statement, 18, row->ended_by);
+    bind_slice(statement, 19, row->holder_json);
+    return sqlite_run(s, SQL_REQUEST_INSERT);
+}
+
+static int update_request(SqliteStore *s, const WorkingSet *set, int64_t project, const RequestRow *row) {
+    sqlite3_stmt *statement = s->statements[SQL_REQUEST_UPDATE];
+    bind_number(statement, 1, sqlite_row_id(project, row->ticket));
+    bind_number(statement, 2, row->state);
+    bind_number(statement, 3, row->why);
+    bind_number(statement, 4, row->outcome);
+    bind_number(statement, 5, row->ended_ms);
+    bind_number(statement, 6, row->stack_number);
+    bind_number(statement, 7, row->generation);
+    bind_number(statement, 8, row->is_reused);
+    bind_number(statement, 9, row->from_queue);
+    bind_slice(statement, 10, row->stack_name);
+    bind_slice(statement, 11, row->ended_by);
+    bind_slice(statement, 12, row->holder_json);
+    return run_on_one(s, SQL_REQUEST_UPDATE, set->project_name, "request", row->ticket);
+}
+
+static int save_requests(SqliteStore *s, const WorkingSet *set, int64_t project) {
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < set->request_count; i++) {
+        const RequestSlot *slot = set->requests[i];
+        if (slot->change == ROW_NEW)
+            r = insert_request(s, project, &slot->row);
+        else if (slot->change == ROW_CHANGED)
+            r = update_request(s, set, project, &slot->row);
+    }
+    return r;
+}
+
+/* ---- keys ---- */
+
+static int save_key(SqliteStore *s, const WorkingSet *set, int64_t project, const KeySlot *slot) {
+    StatementId id = slot->change == ROW_NEW ? SQL_KEY_INSERT : slot->change == ROW_CHANGED ? SQL_KEY_UPDATE : SQL_KEY_DELETE;
+    sqlite3_stmt *statement = s->statements[id];
+    const KeyRow *row = &slot->row;
+    bind_slice(statement, 1, row->id);
+    bind_number(statement, 2, project);
+    if (id != SQL_KEY_DELETE) {
+        bind_number(statement, 3, row->scope);
+        sqlite3_bind_blob(statement, 4, row->hash, sizeof row->hash, SQLITE_STATIC);
+        bind_slice(statement, 5, row->label);
+        bind_number(statement, 6, row->created_ms);
+        bind_number(statement, 7, row->last_used_ms);
+        bind_number(statement, 8, row->revoked_ms);
+    }
+    return run_on_one(s, id, set->project_name, "key", row->created_ms);
+}
+
+static int save_keys(SqliteStore *s, const WorkingSet *set, int64_t project) {
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < set->key_count; i++)
+        if (set->keys[i]->change != ROW_CLEAN && set->keys[i]->change != ROW_VOID)
+            r = save_key(s, set, project, set->keys[i]);
+    return r;
+}
+
+int sqlite_save_key_used(Store *store, Slice id, int64_t wall_ms) {
+    SqliteStore *s = sqlite_store(store);
+    bind_slice(s->statements[SQL_KEY_USED], 1, id);
+    bind_number(s->statements[SQL_KEY_USED], 2, wall_ms);
+    int r = sqlite_run(s, SQL_KEY_USED);
+    if (r != 0)
+        sqlite_rollback(store);
+    return r;
+}
+
+/* ---- history ---- */
+
+void sqlite_forget_chapters(SqliteStore *s) {
+    memset(s->chapters_seen, 0, sizeof s->chapters_seen);
+    s->chapters_changed = false;
+}
+
+/* Says that this chapter has an event of this stack, unless that was said before. */
+static int save_chapter(SqliteStore *s, int64_t project, const EventRow *event) {
+    int64_t chapter = event->id >> CHAPTER_BITS;
+    uint64_t stack = slice_hash(event->stack_name) ^ ((uint64_t)project * 0x9e3779b97f4a7c15u);
+    ChapterSeen *seen = &s->chapters_seen[(stack ^ stack >> 32) & (CHAPTERS_SEEN_MAX - 1)];
+    if (seen->stack == stack && seen->chapter == chapter + 1)
+        return 0;
+    sqlite3_stmt *statement = s->statements[SQL_CHAPTER_INSERT];
+    bind_number(statement, 1, project);
+    bind_slice(statement, 2, event->stack_name);
+    bind_number(statement, 3, chapter);
+    int r = sqlite_run(s, SQL_CHAPTER_INSERT);
+    if (r == 0) {
+        s->chapters_changed = true;
+        *seen = (ChapterSeen){.stack = stack, .chapter = chapter + 1};
+    }
+    return r;
+}
+
+static int save_event(SqliteStore *s, int64_t project, const EventRow *row) {
+    sqlite3_stmt *statement = s->statements[SQL_EVENT_INSERT];
+    bind_number(statement, 1, sqlite_row_id(project, row->id));
+    bind_number(statement, 2, row->at_ms);
+    bind_number(statement, 3, row->kind);
+    bind_number(statement, 4, row->stack_number);
+    bind_slice(statement, 5, row->stack_name);
+    bind_number(statement, 6, row->generation);
+    bind_slice(statement, 7, row->branch);
+    bind_slice(statement, 8, row->commit);
+    bind_slice(statement, 9, row->by);
+    bind_slice(statement, 10, row->outcome);
+    bind_slice(statement, 11, row->note);
+    bind_slice(statement, 12, row->holder_json);
+    int r = sqlite_run(s, SQL_EVENT_INSERT);
+    if (r == 0 && !slice_is_absent(row->stack_name))
+        r = save_chapter(s, project, row);
+    return r;
+}
+
+/* ---- a set ---- */
+
+static int save_set(SqliteStore *s, const WorkingSet *set, size_t at) {
+    if (!working_set_is_changed(set))
+        return 0;
+    int64_t *project = sqlite_set_project(s, set, at);
+    if (project == NULL) {
+        (void)snprintf(s->reason, sizeof s->reason, "project %.*s was not loaded in this transaction",
+                       SLICE_PRINT(set->project_name));
+        return STORE_CONFLICT;
+    }
+    bool is_new = *project == 0;
+    int r = is_new ? insert_project(s, set, project) : 0;
+    if (r == 0)
+        r = save_stacks(s, set, *project);
+    if (r == 0)
+        r = save_requests(s, set, *project);
+    if (r == 0)
+        r = save_keys(s, set, *project);
+    for (size_t i = 0; r == 0 && i < set->event_count; i++)
+        r = save_event(s, *project, &set->events[i]);
+    if (r == 0 && !is_new && set->project_change != ROW_CLEAN)
+        r = update_project(s, set, *project);
+    return r;
+}
+
+int sqlite_save(Store *store, WorkingSet **sets, size_t count) {
+    SqliteStore *s = sqlite_store(store);
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < count; i++)
+        r = save_set(s, sets[i], i);
+    if (r != 0)
+        sqlite_rollback(store);
+    return r;
+}

@@ -1,0 +1,77 @@
+/* The door to every engine: nothing but dispatch. A hole in an engine's vtable is a bug and stops the program at once. */
+#include "store/store.h"
+
+#include <assert.h>
+
+/* An engine's function of the same name. */
+#define CALL(store, ...) ((store)->vtable->__VA_ARGS__)
+
+bool store_is_complete(const StoreVtable *v) {
+    return v != NULL && v->name != NULL && v->close != NULL && v->begin != NULL && v->load != NULL && v->save != NULL &&
+           v->commit != NULL && v->rollback != NULL && v->read != NULL && v->find_key != NULL && v->find_project != NULL &&
+           v->save_key_used != NULL && v->counts != NULL && v->prune != NULL && v->backup_step != NULL && v->idle != NULL &&
+           v->reason != NULL;
+}
+
+Store *store_close(Store *store) {
+    if (store != NULL)
+        CALL(store, close(store));
+    return NULL;
+}
+
+int store_begin(Store *store) {
+    assert(store_is_complete(store->vtable));
+    return CALL(store, begin(store));
+}
+
+int store_load(Store *store, WorkingSet **sets, size_t count) {
+    return CALL(store, load(store, sets, count));
+}
+
+int store_save(Store *store, WorkingSet **sets, size_t count) {
+    return CALL(store, save(store, sets, count));
+}
+
+int store_commit(Store *store) {
+    return CALL(store, commit(store));
+}
+
+void store_rollback(Store *store) {
+    CALL(store, rollback(store));
+}
+
+int store_read(Store *store, const ReadQuery *query, const StoreRows *rows) {
+    return CALL(store, read(store, query, rows));
+}
+
+int store_find_key(Store *store, Slice id, Arena *arena, KeyRow *key, ProjectRow *project) {
+    return CALL(store, find_key(store, id, arena, key, project));
+}
+
+int store_find_project(Store *store, Slice name, Arena *arena, ProjectRow *project) {
+    return CALL(store, find_project(store, name, arena, project));
+}
+
+int store_save_key_used(Store *store, Slice id, int64_t wall_ms) {
+    return CALL(store, save_key_used(store, id, wall_ms));
+}
+
+int store_counts(Store *store, StoreCounts *out) {
+    return CALL(store, counts(store, out));
+}
+
+int store_prune(Store *store, int64_t events_before_ms, int64_t requests_before_ms, size_t budget) {
+    return CALL(store, prune(store, events_before_ms, requests_before_ms, budget));
+}
+
+int store_backup_step(Store *store, const char *path) {
+    return CALL(store, backup_step(store, path));
+}
+
+int store_idle(Store *store) {
+    return CALL(store, idle(store));
+}
+
+const char *store_reason(const Store *store) {
+    return CALL(store, reason(store));
+}

@@ -1,0 +1,123 @@
+#include "simulate/batch.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/limits.h"
+
+typedef struct Batch {
+    Store *store;
+    Arena *arena;
+    const Moment *moment;
+    const Command *commands;
+    Answer *answers;
+    size_t count;
+    WorkingSet *sets[BATCH_MAX];
+    size_t set_count;
+    bool is_decided[BATCH_MAX];
+} Batch;
+
+Command simulate_command(OperationId operation, const char *project) {
+    Command command = {.operation = operation, .project = slice_of(project)};
+    fields_clear(operation_row(operation)->command, &command);
+    return command;
+}
+
+static WorkingSet *find_set(Batch *b, Slice project) {
+    for (size_t i = 0; i < b->set_count; i++) {
+        if (slice_equal(b->sets[i]->project_name, project))
+            return b->sets[i];
+    }
+    WorkingSet *set = arena_alloc(b->arena, sizeof(*set));
+    assert_non_null(set);
+    assert_int_equal(working_set_init(set, b->arena, project), 0);
+    b->sets[b->set_count++] = set;
+    return set;
+}
+
+/* Everything a decision may change, as a sum. */
+static uint64_t sum_of(const WorkingSet *set) {
+    uint64_t sum = slice_hash((Slice){.ptr = (const char *)&set->project, .len = sizeof(set->project)});
+    for (size_t i = 0; i < set->stack_count; i++)
+        sum = sum * 31 + slice_hash((Slice){.ptr = (const char *)set->stacks[i], .len = sizeof(*set->stacks[i])});
+    for (size_t i = 0; i < set->request_count; i++)
+        sum = sum * 31 + slice_hash((Slice){.ptr = (const char *)set->requests[i], .len = sizeof(*set->requests[i])});
+    for (size_t i = 0; i < set->key_count; i++)
+        sum = sum * 31 + slice_hash((Slice){.ptr = (const char *)set->keys[i], .len = sizeof(*set->keys[i])});
+    for (size_t i = 0; i < set->unused_count; i++)
+        sum = sum * 31 + (uint64_t)set->unused_numbers[i];
+    return sum * 31 + set->event_count + (uint64_t)set->project_change;
+}
+
+static int decide_checked(WorkingSet *set, const Command *command, const Moment *moment, Answer *answer) {
+    uint64_t before = sum_of(set);
+    answer_init(answer);
+    int decision = lease_decide(set, command, moment, answer);
+    if (decision != DECISION_DONE)
+        assert_true(sum_of(set) == before);
+    if (decision == DECISION_REFUSED) {
+        assert_int_not_equal(answer->outcome, OUTCOME_DONE);
+        assert_int_not_equal(answer->outcome, OUTCOME_INTERNAL);
+        assert_false(slice_is_absent(answer->detail));
+    }
+    if (decision == DECISION_NEEDS_ROWS)
+        assert_true(working_set_needs_load(set));
+    return decision;
+}
+
+/* A project stops at its first wish for rows, so that its commands are decided in order. */
+static int decide_pending(Batch *b, bool *is_pending) {
+    bool is_stopped[BATCH_MAX] = {false};
+    *is_pending = false;
+    for (size_t i = 0; i < b->count; i++) {
+        if (b->is_decided[i])
+            continue;
+        WorkingSet *set = find_set(b, b->commands[i].project);
+        size_t place = 0;
+        while (b->sets[place] != set)
+            place++;
+        int decision = DECISION_NEEDS_ROWS;
+        if (!is_stopped[place])
+            decision = decide_checked(set, &b->commands[i], b->moment, &b->answers[i]);
+        if (decision < 0)
+            return decision;
+        b->is_decided[i] = decision != DECISION_NEEDS_ROWS;
+        is_stopped[place] = is_stopped[place] || !b->is_decided[i];
+        *is_pending = *is_pending || !b->is_decided[i];
+    }
+    return 0;
+}
+
+static int decide_all(Batch *b) {
+    bool is_pending = b->count > 0;
+    int r = 0;
+    for (size_t i = 0; i < b->count && r == 0; i++)
+        r = lease_want(find_set(b, b->commands[i].project), &b->commands[i]);
+    for (int round = 0; is_pending && r == 0; round++) {
+        assert_true(round < DECIDE_ROUNDS_MAX);
+        r = store_load(b->store, b->sets, b->set_count);
+        if (r == 0)
+            r = decide_pending(b, &is_pending);
+    }
+    return r;
+}
+
+int simulate_batch(Store *store, Arena *arena, const Moment *moment, const Command *commands, size_t count,
+                   Answer *answers) {
+    Batch b = {
+        .store = store, .arena = arena, .moment = moment, .commands = commands, .answers = answers, .count = count};
+    assert_true(count <= BATCH_MAX);
+    int r = store_begin(store);
+    if (r == 0)
+        r = decide_all(&b);
+    if (r == 0)
+        r = store_save(store, b.sets, b.set_count);
+    if (r == 0)
+        r = store_commit(store);
+    if (r != 0)
+        store_rollback(store);
+    return r;
+}
