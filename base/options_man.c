@@ -40,6 +40,12 @@ static void add_escaped_byte(Buffer *out, char c) {
     }
 }
 
+/* mdoc wants a new line for a new sentence: at a blank behind a full stop and before a capital. */
+static bool ends_sentence(Slice text, size_t at) {
+    return text.ptr[at] == ' ' && at > 0 && text.ptr[at - 1] == '.' && at + 1 < text.len && text.ptr[at + 1] >= 'A' &&
+           text.ptr[at + 1] <= 'Z';
+}
+
 static void add_escaped(Buffer *out, Slice text) {
     for (size_t at = 0; at < text.len;) {
         uint32_t code_point = 0;
@@ -56,6 +62,14 @@ static void add_escaped(Buffer *out, Slice text) {
 }
 
 static void add_line(Buffer *out, Slice text) {
+    for (size_t at = 0; at < text.len; at++) {
+        if (!ends_sentence(text, at))
+            continue;
+        add_escaped(out, (Slice){.ptr = text.ptr, .len = at});
+        buffer_add_char(out, '\n');
+        text = (Slice){.ptr = text.ptr + at + 1, .len = text.len - at - 1};
+        at = 0;
+    }
     add_escaped(out, text);
     buffer_add_char(out, '\n');
 }

@@ -13,8 +13,9 @@
 /* The envelope adds one level to what a body may nest. */
 #define ENVELOPE_DEPTH_MAX (JSON_DEPTH_MAX + 1)
 #define REFUSAL_MAX 4096
-#define HEAD_SIZE 48
-#define HEAD_FORMAT "{\"status\":%d,\"body\":"
+/* Around the body; the status of HTTP always has three digits. */
+#define HEAD "{\"status\":NNN,\"body\":"
+#define STATUS_OFFSET (sizeof "{\"status\":" - 1)
 
 /* When even a refusal finds no memory. */
 static const char no_memory_body[] = "{\"type\":\"about:blank\",\"title\":\"Internal error\",\"status\":500,"
@@ -101,23 +102,20 @@ static Slice body_of_answer(const Message *message) {
     return buffer_slice(&message->refusal);
 }
 
-static size_t format_head(const Message *message, char out[HEAD_SIZE]) {
-    return (size_t)snprintf(out, HEAD_SIZE, HEAD_FORMAT, status_of(message));
-}
-
 size_t message_answer_size(const Message *message) {
-    char head[HEAD_SIZE];
-    return format_head(message, head) + body_of_answer(message).len + 1;
+    return sizeof HEAD - 1 + body_of_answer(message).len + 1;
 }
 
 void message_answer_write(const Message *message, char *out) {
-    char head[HEAD_SIZE];
-    size_t head_len = format_head(message, head);
     Slice body = body_of_answer(message);
-    memcpy(out, head, head_len);
+    int status = status_of(message);
+    memcpy(out, HEAD, sizeof HEAD - 1);
+    for (size_t digit = 3; digit-- > 0; status /= 10)
+        out[STATUS_OFFSET + digit] = (char)('0' + status % 10);
+    out += sizeof HEAD - 1;
     if (body.len > 0)
-        memcpy(out + head_len, body.ptr, body.len);
-    out[head_len + body.len] = '}';
+        memcpy(out, body.ptr, body.len);
+    out[body.len] = '}';
 }
 
 void message_close(Message *message) {

@@ -147,6 +147,21 @@ static int finish(SqliteStore *s, SqliteBackup *b) {
     return sync_parent(s, b->path);
 }
 
+/* Synced a little at a time: one sync of all at the end would hold everybody up. */
+static int copy_some(SqliteStore *s, SqliteBackup *b) {
+    int rc = sqlite3_backup_step(b->copy, BACKUP_PAGES_PER_STEP);
+    if (rc == SQLITE_DONE) {
+        int r = finish(s, b);
+        return r == 0 ? STORE_DONE : r;
+    }
+    if (rc != SQLITE_OK)
+        return copy_failed(s, b, rc);
+    if (++b->unsynced < BACKUP_STEPS_PER_SYNC)
+        return 0;
+    b->unsynced = 0;
+    return fdatasync(b->fd) == 0 ? 0 : system_failed(s, "cannot sync", b->partial);
+}
+
 int sqlite_backup_step(Store *store, const char *path) {
     SqliteStore *s = sqlite_store(store);
     if (path == NULL || (s->backup != NULL && strcmp(s->backup->path, path) != 0))
@@ -156,14 +171,8 @@ int sqlite_backup_step(Store *store, const char *path) {
     int r = s->backup != NULL ? 0 : backup_new(s, path);
     if (r != 0)
         return r;
-    int rc = sqlite3_backup_step(s->backup->copy, BACKUP_PAGES_PER_STEP);
-    if (rc == SQLITE_OK) {
-        /* A little at a time, or the last sync would hold up everybody for all of it. Its error comes again there. */
-        if (++s->backup->unsynced == BACKUP_STEPS_PER_SYNC)
-            s->backup->unsynced = fdatasync(s->backup->fd) == 0 ? 0 : -BACKUP_STEPS_PER_SYNC;
-        return 0;
-    }
-    r = rc == SQLITE_DONE ? finish(s, s->backup) : copy_failed(s, s->backup, rc);
-    sqlite_backup_abandon(s);
-    return r == 0 ? STORE_DONE : r;
+    r = copy_some(s, s->backup);
+    if (r != 0)
+        sqlite_backup_abandon(s);
+    return r;
 }

@@ -106,7 +106,15 @@ static void lease_secret_is_genuine_only_unchanged_and_under_its_key(void **stat
 static void lease_secrets_of_another_form_are_malformed(void **state) {
     (void)state;
     static const char *const vectors[] = {
-        "", "sol", "sol_", "sol_p_1_2", "sol_p_1_2_", "sol_p_1_2_zz", "sok_p_1_2_00", "sol_p_0_2_00", "sol_p_-1_2_00",
+        "",
+        "sol",
+        "sol_",
+        "sol_p_1_2",
+        "sol_p_1_2_",
+        "sol_p_1_2_zz",
+        "sok_p_1_2_00",
+        "sol_p_0_2_00",
+        "sol_p_-1_2_00",
         "sol_p_99999999999999999999_2_00",
         "sol_p_1_2_0000000000000000000000000000000000000000000000000000000000000000extra",
         "sol_p_1_2_000000000000000000000000000000000000000000000000000000000000000G",
