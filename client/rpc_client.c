@@ -343,6 +343,8 @@ int rpc_call(const RpcTarget *target, Slice message, int64_t timeout_ms, int can
         .done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
         .reason = reason,
     };
+    if (timeout_ms <= 0)
+        return explain_nng(&call, NNG_ETIMEDOUT);
     if (call.done_fd < 0)
         return explain(&call, -errno, "too many open files");
     int error = nng_aio_alloc(&call.aio, step_ended, &call);

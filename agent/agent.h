@@ -1,0 +1,30 @@
+/*
+ * What every verb is given: main's locals.
+ *
+ * Verbs and what only they call return an exit code when they are ≥ 0, having said on stderr why it is not 0; negative
+ * values are failures (-errno) for main to report.
+ */
+#pragma once
+
+#include "agent/ci.h"
+#include "agent/options.h"
+#include "base/log.h"
+#include "base/random.h"
+
+/* Exit codes of its own, by sysexits(3); others come from protocol/outcome.h. */
+enum { EXIT_USAGE = 64, EXIT_NO_INPUT = 66, EXIT_BROKEN = 70, EXIT_NO_PERMISSION = 77, EXIT_SIGNAL = 128 };
+
+typedef struct Agent {
+    const AgentOptions *options;
+    const char *const *arguments;
+    int argument_count;
+    EnvironGet environ_get;
+    Logger log;
+    const Clock *clock;
+    Random *random;
+} Agent;
+
+/* One line on stderr. Foreign text in it has to be passed through print_foreign() before. */
+void agent_say(const Agent *agent, LogLevel level, const char *format, ...) PRINTF_LIKE(3, 4);
+/* The same at LOG_ERROR; returns `exit_code`. */
+int agent_fail(const Agent *agent, int exit_code, const char *format, ...) PRINTF_LIKE(3, 4);

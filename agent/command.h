@@ -1,0 +1,13 @@
+/* The verbs, one file each in commands/. Each returns an exit code, or -errno for main to report. */
+#pragma once
+
+#include "agent/agent.h"
+
+int command_request(const Agent *agent);
+int command_join(const Agent *agent);
+int command_deployed(const Agent *agent);
+int command_release(const Agent *agent);
+int command_run(const Agent *agent);
+int command_list(const Agent *agent);
+int command_history(const Agent *agent);
+int command_delete_last(const Agent *agent);

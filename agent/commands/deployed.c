@@ -1,0 +1,99 @@
+/* deployed: this commit is on the stack now. */
+#include <string.h>
+
+#include "agent/command.h"
+#include "agent/give_back.h"
+#include "agent/lease_choice.h"
+#include "agent/limits.h"
+#include "agent/print.h"
+#include "agent/worktree.h"
+#include "protocol/rules.h"
+
+/* --commit, else the worktree's HEAD, now: the checkout may have moved on since the request. */
+static int choose_commit(const Agent *agent, Worktree *worktree, Slice *commit) {
+    OWN(arena_deinit) Arena texts;
+    OWN(buffer_deinit) Buffer reason;
+    arena_init(&texts);
+    buffer_init(&reason, REASON_MAX);
+    *commit = slice_of(agent->options->commit);
+    if (!slice_is_absent(*commit)) {
+        const char *wrong = commit->len > COMMIT_MAX ? "is too long" : rule_commit(*commit);
+        return wrong != NULL ? agent_fail(agent, EXIT_USAGE, "the commit of --commit %s", wrong) : 0;
+    }
+    CiJob job;
+    int r = ci_read(agent->environ_get, &texts, &job);
+    if (r == 0)
+        r = worktree_read(agent->options->worktree, job.workspace, agent->environ_get, worktree, &reason);
+    if (r < 0)
+        return r;
+    if (r == WORKTREE_UNREADABLE)
+        return agent_fail(agent, EXIT_NO_INPUT, "%s", buffer_text(&reason));
+    if (r == WORKTREE_NONE || worktree->commit[0] == '\0')
+        return agent_fail(agent, EXIT_NO_INPUT,
+                          "the deployed commit is not known (there is no commit here): name it with --commit, or the "
+                          "worktree with --worktree");
+    *commit = slice_of(worktree->commit);
+    return 0;
+}
+
+static int tell(const Agent *agent, const LeaseState *lease, Slice commit) {
+    OWN(session_close) Session session = {.agent = agent};
+    OWN(reply_deinit) Reply reply;
+    reply_init(&reply);
+    Command command = {.operation = OP_SET_LAST_DEPLOYED_COMMIT};
+    fields_clear(operation_row(OP_SET_LAST_DEPLOYED_COMMIT)->command, &command);
+    command.stack_name = lease->stack;
+    command.lease = lease->secret;
+    command.last_deployed_commit = commit;
+    command.url = slice_of(agent->options->stack_url);
+    int r = session_open(&session, agent, lease->urls, lease->ca_file);
+    if (r == 0 && slice_is_absent(lease->secret))
+        r = session_load_key(&session);
+    if (r == 0)
+        r = session_call(&session, &command, (SessionLimits){.within_ms = CALL_MS, .cancel_fd = -1}, &reply);
+    if (r == 0 && reply.outcome != OUTCOME_DONE)
+        r = reply_fail(agent, &reply, "deployed");
+    return r;
+}
+
+static int deploy(const Agent *agent, const StateFolder *folder, const LeaseState *lease) {
+    OWN(worktree_deinit) Worktree worktree = {.branch = NULL};
+    Slice commit = SLICE_ABSENT;
+    int r = choose_commit(agent, &worktree, &commit);
+    if (r == 0)
+        r = tell(agent, lease, commit);
+    if (r != 0)
+        return r;
+    agent_say(agent, LOG_INFO, "%.*s has %.*s", SLICE_PRINT(lease->stack), SLICE_PRINT(commit));
+    LeaseState noted = *lease;
+    noted.last_deployed_commit = commit;
+    noted.is_deployed = true;
+    r = lease_state_save(folder, &noted);
+    if (r != 0)
+        agent_say(agent, LOG_WARNING, "this cannot be noted in %s: %s", folder->path, strerror(-r));
+    return 0;
+}
+
+int command_deployed(const Agent *agent) {
+    OWN(state_folder_close) StateFolder folder = STATE_FOLDER_CLOSED;
+    OWN(lease_states_deinit) LeaseStates leases = {.count = 0};
+    const LeaseState *chosen = NULL;
+    Slice name = agent->argument_count > 0 ? slice_of(agent->arguments[0]) : SLICE_ABSENT;
+    int r = state_open(agent, false, &folder);
+    if (r == 0 && folder.fd >= 0)
+        r = lease_choice_load(agent, &folder, &leases);
+    if (r == 0)
+        r = lease_choice_find(agent, &leases, name, &chosen);
+    if (r != 0)
+        return r;
+    if (chosen == NULL) {
+        OWN(buffer_deinit) Buffer stack;
+        buffer_init(&stack, REASON_MAX);
+        print_foreign(&stack, name);
+        return agent_fail(
+            agent, EXIT_NO_INPUT,
+            "this job has no stack%s%s: `stack-agent request` gets one; if it did, give its --state-dir here too",
+            slice_is_absent(name) ? "" : " ", buffer_text(&stack));
+    }
+    return deploy(agent, &folder, chosen);
+}

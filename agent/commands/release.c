@@ -1,0 +1,78 @@
+/* release: gives back this job's stack, and takes back requests whose answer never came. */
+#include "agent/command.h"
+#include "agent/give_back.h"
+#include "agent/lease_choice.h"
+#include "agent/limits.h"
+#include "agent/print.h"
+
+typedef struct Release {
+    const Agent *agent;
+    Slice name;
+    size_t count; /* leases and requests found */
+    int result;   /* the first exit code that is not 0 */
+} Release;
+
+static int end_one(Release *release, const StateFolder *folder, const LeaseState *lease, GiveBack how) {
+    int r = give_back(release->agent, folder, lease, how);
+    release->count++;
+    if (release->result == 0 && r > 0)
+        release->result = r;
+    return r < 0 ? r : 0;
+}
+
+/* 0 | an exit code, said: nothing was done | -errno */
+static int release_own(Release *release, const StateFolder *folder) {
+    OWN(lease_states_deinit) LeaseStates leases = {.count = 0};
+    const LeaseState *chosen = NULL;
+    const AgentOptions *options = release->agent->options;
+    int r = lease_choice_load(release->agent, folder, &leases);
+    if (r == 0)
+        r = lease_choice_find(release->agent, &leases, release->name, &chosen);
+    if (r == 0 && chosen != NULL)
+        r = end_one(release, folder, chosen, (GiveBack){.outcome = options->outcome, .note = options->note});
+    for (size_t i = 0; i < leases.count && r == 0; i++) {
+        bool is_unanswered = slice_is_absent(leases.items[i].stack) && slice_is_absent(release->name);
+        if (is_unanswered)
+            r = end_one(release, folder, &leases.items[i], (GiveBack){.outcome = RELEASE_OK});
+    }
+    /* What cannot be read may be the lease that was meant. */
+    if (r == 0 && release->count == 0 && leases.refused_count > 0)
+        return EXIT_BROKEN;
+    return r;
+}
+
+/* A `run` that was killed left its lease behind; what its command did, nobody knows. */
+static int release_abandoned(void *arg, const StateFolder *folder) {
+    Release *release = arg;
+    OWN(lease_states_deinit) LeaseStates leases = {.count = 0};
+    int r = lease_choice_load(release->agent, folder, &leases);
+    for (size_t i = 0; i < leases.count && r == 0; i++) {
+        bool is_meant = slice_is_absent(release->name) || slice_equal(release->name, leases.items[i].stack);
+        if (is_meant)
+            r = end_one(release, folder, &leases.items[i], (GiveBack){.outcome = RELEASE_DIRTY});
+    }
+    return r;
+}
+
+static int say_nothing_to_do(const Release *release) {
+    OWN(buffer_deinit) Buffer name;
+    buffer_init(&name, REASON_MAX);
+    print_foreign(&name, release->name);
+    agent_say(release->agent, LOG_INFO, "this job has no stack%s%s to give back", name.len > 0 ? " " : "",
+              buffer_text(&name));
+    return 0;
+}
+
+int command_release(const Agent *agent) {
+    OWN(state_folder_close) StateFolder folder = STATE_FOLDER_CLOSED;
+    Release release = {.agent = agent,
+                       .name = agent->argument_count > 0 ? slice_of(agent->arguments[0]) : SLICE_ABSENT};
+    int r = state_open(agent, false, &folder);
+    if (r == 0 && folder.fd >= 0)
+        r = release_own(&release, &folder);
+    if (r == 0 && folder.fd >= 0)
+        r = state_folder_visit_abandoned(&folder, release_abandoned, &release);
+    if (r != 0)
+        return r;
+    return release.count > 0 ? release.result : say_nothing_to_do(&release);
+}

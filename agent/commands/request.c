@@ -1,0 +1,35 @@
+/* request: a stack for this branch, its name on stdout. */
+#include "agent/command.h"
+#include "agent/give_back.h"
+#include "agent/grant.h"
+
+/* A signal that came while the answer did: nobody will read the name any more. */
+static int check_signal(const Agent *agent, const StateFolder *folder, StopSignals *signals, const Grant *grant) {
+    int number = stop_signals_take(signals);
+    if (number == 0)
+        return 0;
+    int r = give_back(agent, folder, &grant->state, (GiveBack){.outcome = RELEASE_OK});
+    return r < 0 ? r : EXIT_SIGNAL + number;
+}
+
+int command_request(const Agent *agent) {
+    OWN(session_close) Session session = {.agent = agent};
+    OWN(state_folder_close) StateFolder folder = STATE_FOLDER_CLOSED;
+    OWN(stop_signals_close) StopSignals signals = {.fd = -1};
+    OWN(grant_deinit) Grant grant;
+    grant_init(&grant);
+    int r = session_open(&session, agent, SLICE_ABSENT, SLICE_ABSENT);
+    if (r == 0)
+        r = session_load_key(&session);
+    if (r == 0)
+        r = grant_prepare(agent, &grant);
+    if (r == 0)
+        r = state_open(agent, true, &folder);
+    if (r == 0)
+        r = stop_signals_open(&signals, 0);
+    if (r == 0)
+        r = grant_request(&session, &folder, &signals, &grant);
+    if (r == 0)
+        r = check_signal(agent, &folder, &signals, &grant);
+    return r == 0 ? grant_print(agent, &grant) : r;
+}

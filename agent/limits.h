@@ -1,0 +1,38 @@
+/*
+ * The agent's own ceilings and times, with what they are for; what it shares with the coordinator is in base/limits.h.
+ */
+#pragma once
+
+#include "base/limits.h"
+
+/* What the coordinator, a proxy or somebody in between may send. */
+#define REPLY_MAX (1024 * 1024) /* bytes of any answer but a list's, which may have ANSWER_MAX */
+#define REPLY_DEPTH_MAX 64      /* nesting of an answer */
+#define REPLY_HEADERS_MAX (64 * 1024)
+#define REASON_MAX 2048 /* bytes of one sentence about what went wrong */
+#define PAGES_MAX 10000 /* of one list */
+
+/* What is printed: a list whose every byte is escaped. */
+#define OUTPUT_MAX ((size_t)ANSWER_MAX * 6)
+
+/* Deadlines and pauses. `request` has its --wait instead of CALL_MS. */
+#define CALL_MS 15000
+#define RELEASE_MS 60000
+#define CANCEL_MS 1500 /* to take a request back once a signal asked us to stop */
+#define TRY_MS 10000   /* one try at one address */
+#define CONNECT_MS 5000
+#define BACKOFF_FIRST_MS 250
+#define BACKOFF_MAX_MS 10000
+#define RETRY_AFTER_MAX_SECONDS 60 /* a longer Retry-After is not believed */
+#define REMIND_MS 60000            /* how often a wait is mentioned again */
+
+/* What lies on this machine. */
+#define STATE_FILE_BYTES_MAX (16 * 1024)
+#define STATE_FILES_MAX 64               /* leases of one job */
+#define EVENT_FILE_MAX (4 * 1024 * 1024) /* GitHub's event payload */
+#define EVENT_DEPTH_MAX 128
+#define GIT_OUTPUT_MAX 4096
+#define GIT_MS 10000 /* one call of the git command */
+
+/* After the command of `run` has ended, what is left of its process group has this long to end before it is killed. */
+#define LEFTOVERS_MS 1000

@@ -1,0 +1,45 @@
+/*
+ * One file per lease: what the next call of this program must know to deploy, release, or take back a request whose answer
+ * never came. It is written before the request is sent first. The project's key is never in it; the lease's secret is.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "agent/limits.h"
+#include "agent/state_folder.h"
+
+typedef struct LeaseState {
+    json_t *json; /* what loaded texts live in; NULL for one that was made here */
+
+    Slice request_id; /* the file's name comes from it */
+    Slice urls;       /* of the coordinator, separated by blanks */
+    Slice ca_file;
+    Slice worktree;
+    Slice commit; /* what the lease was asked for; absent: unknown */
+    /* Known once the stack is granted. */
+    Slice stack; /* absent: no answer was seen */
+    Slice last_deployed_commit;
+    Slice secret;       /* absent: a plain lease, released by name */
+    int64_t generation; /* FIELD_ABSENT: none */
+    bool is_deployed;   /* `deployed` was called under this lease */
+} LeaseState;
+
+#define LEASE_STATE_EMPTY ((LeaseState){.generation = FIELD_ABSENT})
+void lease_state_deinit(LeaseState *s);
+
+typedef struct LeaseStates {
+    LeaseState items[STATE_FILES_MAX];
+    size_t count;
+    size_t refused_count; /* files there that cannot be used; the first is named in the list's reason */
+} LeaseStates;
+void lease_states_deinit(LeaseStates *list);
+
+/* Replaces the lease's file as a whole, durably. 0 | -errno. */
+int lease_state_save(const StateFolder *folder, const LeaseState *state) MUST_USE;
+/* 0 | STATE_ABSENT | STATE_REFUSED (a link, no plain file, not ours, damaged) | -errno. */
+int lease_state_load(const StateFolder *folder, Slice request_id, LeaseState *out, Buffer *reason) MUST_USE;
+/* All leases, by request id; at most STATE_FILES_MAX. 0 | -errno. */
+int lease_states_load(const StateFolder *folder, LeaseStates *out, Buffer *reason) MUST_USE;
+/* 0, also when there is none | -errno. */
+int lease_state_remove(const StateFolder *folder, Slice request_id) MUST_USE;

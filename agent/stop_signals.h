@@ -1,0 +1,20 @@
+/*
+ * INT, TERM and HUP as something to poll, so that a wait for the coordinator or for a child ends at once and in order.
+ */
+#pragma once
+
+#include <signal.h>
+
+#include "base/cleanup.h"
+
+typedef struct StopSignals {
+    int fd;       /* readable: one has come */
+    sigset_t old; /* the mask before; a child gets it back */
+} StopSignals;
+
+/* Blocks them from here on; those that were ignored (nohup, `&` in a script) stay so. `more`: a further signal to poll, or
+ * 0. 0 | -errno. */
+int stop_signals_open(StopSignals *signals, int more) MUST_USE;
+/* The next one, 0: none. */
+int stop_signals_take(StopSignals *signals);
+void stop_signals_close(StopSignals *signals);
