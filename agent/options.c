@@ -7,10 +7,6 @@
 #include "base/log.h"
 #include "protocol/messages.h"
 
-#ifndef SO_VERSION
-#define SO_VERSION "0.1.0"
-#endif
-
 #define WAIT_SECONDS_LONGEST (7 * 86400)
 
 static const char *const log_levels[] = {

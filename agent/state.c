@@ -92,10 +92,13 @@ static int write_beside(const StateFolder *folder, const char *name, Slice text)
     OWN(closep) int fd = openat(folder->fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
-    int r = write_all(fd, text);
-    return r == 0 && fsync(fd) < 0 ? -errno : r;
+    return write_all(fd, text);
 }
 
+/*
+ * Whole or not at all: written beside, then renamed. Not synced: what has to survive is the death of this process, and a
+ * machine that loses its power loses the job with it. Two syncs would cost more than the whole request.
+ */
 int lease_state_save(const StateFolder *folder, const LeaseState *state) {
     OWN(buffer_deinit) Buffer text;
     buffer_init(&text, STATE_FILE_BYTES_MAX);
@@ -116,9 +119,8 @@ int lease_state_save(const StateFolder *folder, const LeaseState *state) {
         r = -errno;
     if (r != 0) {
         (void)unlinkat(folder->fd, beside, 0);
-        return r;
     }
-    return fsync(folder->fd) < 0 ? -errno : 0;
+    return r;
 }
 
 static int refuse(Buffer *reason, const StateFolder *folder, const char *name, const char *why) {

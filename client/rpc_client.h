@@ -18,4 +18,5 @@ typedef struct RpcTarget {
  * -ECONNREFUSED | -ECONNRESET | -ENOENT (ipc: no socket there) | -EACCES | -EPROTO (TLS, trust) | -EMSGSIZE | -ENOMEM |
  * -EINVAL (URL), with one sentence in `reason`. `cancel_fd` ≥ 0: readable means give up with -ECANCELED.
  */
-int rpc_call(const RpcTarget *target, Slice message, int64_t timeout_ms, int cancel_fd, Buffer *answer, Buffer *reason) MUST_USE;
+int rpc_call(const RpcTarget *target, Slice message, int64_t timeout_ms, int cancel_fd, Buffer *answer, Buffer *reason)
+    MUST_USE;

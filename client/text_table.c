@@ -22,7 +22,8 @@ static void add_disarmed(Buffer *out, Slice text) {
     bool starts_command = text.len - i >= 2 && text.ptr[i] == ':' && text.ptr[i + 1] == ':';
     for (size_t at = 0; at < text.len; at++) {
         Slice rest = {.ptr = text.ptr + at, .len = text.len - at};
-        bool is_old_command = slice_starts_with(rest, "[") && at >= 2 && text.ptr[at - 1] == '#' && text.ptr[at - 2] == '#';
+        bool is_old_command =
+            slice_starts_with(rest, "[") && at >= 2 && text.ptr[at - 1] == '#' && text.ptr[at - 2] == '#';
         if (is_old_command || (starts_command && at == i))
             buffer_add_text(out, is_old_command ? "\\x5b" : "\\x3a");
         else

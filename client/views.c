@@ -54,7 +54,8 @@ static void add_date(Slice date, Buffer *cell) {
 typedef struct Column {
     const char *heading;
     const char *name; /* of the item's member */
-    void (*make)(const json_t *item, const char *name, const ViewStyle *style, Buffer *cell); /* NULL: the member's text */
+    void (*make)(const json_t *item, const char *name, const ViewStyle *style,
+                 Buffer *cell); /* NULL: the member's text */
     Colour colour;
 } Column;
 
@@ -103,8 +104,8 @@ static void add_words(Buffer *cell, const Slice *words, size_t count) {
 static void make_stack_remarks(const json_t *item, const char *name, const ViewStyle *style, Buffer *cell) {
     (void)name, (void)style;
     const json_t *holder = json_object_get(json_object_get(item, "lease"), "holder");
-    const Slice words[] = {member(holder, "actor"), member(holder, "job"), member(holder, "link"), member(holder, "note"),
-                           member(item, "note")};
+    const Slice words[] = {member(holder, "actor"), member(holder, "job"), member(holder, "link"),
+                           member(holder, "note"), member(item, "note")};
     add_words(cell, words, COUNT_OF(words));
 }
 
@@ -137,7 +138,7 @@ static Colour colour_of(Slice text) {
     static const struct {
         const char *text;
         Colour colour;
-    } colours[] = {{"available", COLOUR_GREEN}, {"leased", COLOUR_YELLOW},    {"retiring", COLOUR_YELLOW},
+    } colours[] = {{"available", COLOUR_GREEN}, {"leased", COLOUR_YELLOW},   {"retiring", COLOUR_YELLOW},
                    {"dirty", COLOUR_RED},       {"quarantined", COLOUR_RED}, {"revoked", COLOUR_RED}};
     for (size_t i = 0; i < COUNT_OF(colours); i++)
         if (slice_equal_text(text, colours[i].text))
@@ -147,8 +148,8 @@ static Colour colour_of(Slice text) {
 
 /* ---- views ---- */
 
-static void render(const Column *columns, size_t count, const char *nothing, const json_t *items, const ViewStyle *style,
-                   Buffer *out) {
+static void render(const Column *columns, size_t count, const char *nothing, const json_t *items,
+                   const ViewStyle *style, Buffer *out) {
     OWN(text_table_deinit) TextTable table;
     OWN(buffer_deinit) Buffer cell;
     text_table_init(&table, count);
@@ -201,17 +202,17 @@ void view_events(const json_t *events, const ViewStyle *style, Buffer *out) {
 
 void view_projects(const json_t *projects, const ViewStyle *style, Buffer *out) {
     static const Column columns[] = {
-        {"PROJECT", "project", NULL, COLOUR_BOLD},  {"PREFIX", "prefix", NULL, COLOUR_NONE},
+        {"PROJECT", "project", NULL, COLOUR_BOLD},      {"PREFIX", "prefix", NULL, COLOUR_NONE},
         {"STACKS", "stacks", make_number, COLOUR_NONE}, {"MAX", "maxStacks", make_number, COLOUR_NONE},
-        {"CLEANING", "cleaning", NULL, COLOUR_NONE}, {"CREATED (UTC)", "created", make_date, COLOUR_NONE},
+        {"CLEANING", "cleaning", NULL, COLOUR_NONE},    {"CREATED (UTC)", "created", make_date, COLOUR_NONE},
     };
     render(columns, COUNT_OF(columns), "no projects yet: `project create NAME` makes one\n", projects, style, out);
 }
 
 void view_keys(const json_t *keys, const ViewStyle *style, Buffer *out) {
     static const Column columns[] = {
-        {"KEY", "keyId", NULL, COLOUR_BOLD},       {"SCOPE", "scope", NULL, COLOUR_NONE},
-        {"STATE", NULL, make_key_state, COLOUR_NONE}, {"LAST USED", "lastUsed", make_last_used, COLOUR_NONE},
+        {"KEY", "keyId", NULL, COLOUR_BOLD},           {"SCOPE", "scope", NULL, COLOUR_NONE},
+        {"STATE", NULL, make_key_state, COLOUR_NONE},  {"LAST USED", "lastUsed", make_last_used, COLOUR_NONE},
         {"CREATED", "created", make_age, COLOUR_NONE}, {"LABEL", "label", NULL, COLOUR_NONE},
     };
     render(columns, COUNT_OF(columns), "no keys: `key create PROJECT` makes one\n", keys, style, out);

@@ -198,7 +198,8 @@ const FieldTable force_release_stack_command = TABLE("ForceReleaseStack", force_
             .doc = "How long a lost stack stays quiet; 15 for a new project. Stored; nothing expires yet")
 #define CLEANING                                                                                                       \
     CHOICE("cleaning", cleaning, switch_names, .min = SWITCH_OFF, .fallback = SWITCH_UNSET,                            \
-           .doc = "Whether dirty stacks wait for a cleaner; `off` for a new project. No cleaners yet: an operator restores them")
+           .doc = "Whether dirty stacks wait for a cleaner; `off` for a new project. No cleaners yet: an operator "    \
+                  "restores them")
 
 static const Field create_project_rows[] = {
     PROJECT(.is_required = true, .doc = "Its name, for ever"),

@@ -11,10 +11,10 @@
 typedef struct Http Http;
 
 typedef struct HttpOptions {
-    const char *address;        /* "127.0.0.1:7878", "[::1]:0", ":7878" (all addresses) */
+    const char *address;                     /* "127.0.0.1:7878", "[::1]:0", ":7878" (all addresses) */
     const char *certificate_path, *key_path; /* both: TLS; neither: plain */
-    const char *agents_dir;     /* NULL: /agent/… answers 404 with the way out */
-    unsigned max_connections;   /* 0: HTTP_CONNECTIONS_DEFAULT */
+    const char *agents_dir;                  /* NULL: /agent/… answers 404 with the way out */
+    unsigned max_connections;                /* 0: HTTP_CONNECTIONS_DEFAULT */
     Service *service;
     const Logger *log;
 } HttpOptions;

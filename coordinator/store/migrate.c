@@ -24,8 +24,10 @@ static int failed(sqlite3 *db, int rc, const char *path, const char *doing, Buff
     switch (rc & 0xff) {
     case SQLITE_NOTADB:
     case SQLITE_CORRUPT:
-        buffer_printf(reason, "%s is not a database of stack-coordinator, or is damaged (%s): move it away, or put a backup "
-                              "in its place", path, sqlite3_errmsg(db));
+        buffer_printf(reason,
+                      "%s is not a database of stack-coordinator, or is damaged (%s): move it away, or put a backup "
+                      "in its place",
+                      path, sqlite3_errmsg(db));
         return -EBADMSG;
     case SQLITE_NOMEM:
         return -ENOMEM;
@@ -60,7 +62,8 @@ static int check_owner(sqlite3 *db, const char *path, Buffer *reason) {
         return failed(db, rc, path, "reading", reason);
     if (application == STORE_APPLICATION_ID || (application == 0 && pages == 0))
         return 0;
-    buffer_printf(reason, "%s is the database of another program: stack-coordinator needs a data directory of its own", path);
+    buffer_printf(reason, "%s is the database of another program: stack-coordinator needs a data directory of its own",
+                  path);
     return -EBADMSG;
 }
 
@@ -70,8 +73,8 @@ static int apply(sqlite3 *db, const Migration *migration, const char *program, i
         rc = sqlite3_exec(db, migration->sql, NULL, NULL, NULL);
     sqlite3_stmt *row = NULL;
     if (rc == SQLITE_OK)
-        rc = sqlite3_prepare_v2(db, "INSERT INTO schema (version, name, written_by, applied_ms) VALUES (?, ?, ?, ?)", -1, &row,
-                                NULL);
+        rc = sqlite3_prepare_v2(db, "INSERT INTO schema (version, name, written_by, applied_ms) VALUES (?, ?, ?, ?)",
+                                -1, &row, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_bind_int(row, 1, migration->version);
     if (rc == SQLITE_OK)
@@ -84,8 +87,8 @@ static int apply(sqlite3 *db, const Migration *migration, const char *program, i
         rc = sqlite3_step(row) == SQLITE_DONE ? SQLITE_OK : sqlite3_errcode(db);
     (void)sqlite3_finalize(row);
     char marks[96];
-    (void)snprintf(marks, sizeof marks, "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT", STORE_APPLICATION_ID,
-                   migration->version);
+    (void)snprintf(marks, sizeof marks, "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
+                   STORE_APPLICATION_ID, migration->version);
     if (rc == SQLITE_OK)
         rc = sqlite3_exec(db, marks, NULL, NULL, NULL);
     return rc;

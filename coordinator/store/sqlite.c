@@ -221,8 +221,10 @@ static int take_lock(SqliteStore *s, const char *data_dir, Buffer *reason) {
             buffer_printf(reason, "cannot lock %s: %s", path, strerror(error));
             return -error;
         }
-        buffer_printf(reason, "another stack-coordinator (pid %s) has the data directory %s: stop it, or give this one a "
-                              "directory of its own", holder[0] != '\0' ? holder : "unknown", data_dir);
+        buffer_printf(reason,
+                      "another stack-coordinator (pid %s) has the data directory %s: stop it, or give this one a "
+                      "directory of its own",
+                      holder[0] != '\0' ? holder : "unknown", data_dir);
         return STORE_LOCKED;
     }
     /* The pid is for the sentence above alone; the lock holds without it, on a full disk too. */
@@ -249,24 +251,18 @@ static int make_private_file(const char *path, Buffer *reason) {
 
 /* Once a process, before SQLite's first use; where that came first, it keeps what it has. */
 static void configure_library(void) {
-    (void)sqlite3_config(SQLITE_CONFIG_MULTITHREAD); /* a connection is used by one thread at a time: no mutex of its own */
+    (void)sqlite3_config(
+        SQLITE_CONFIG_MULTITHREAD); /* a connection is used by one thread at a time: no mutex of its own */
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
 /* locking_mode comes before the log: with it the log's index lives in memory, and no other process can open the file.
  * Nothing is written before COMMIT (cache_spill), so no transaction meets a full disk half way. */
 static const char *const pragmas[] = {
-    "PRAGMA locking_mode = EXCLUSIVE",
-    "PRAGMA synchronous = FULL",
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA wal_autocheckpoint = 0",
-    "PRAGMA cache_size = -65536",
-    "PRAGMA cache_spill = OFF",
-    "PRAGMA temp_store = MEMORY",
-    "PRAGMA mmap_size = 0",
-    "PRAGMA foreign_keys = OFF",
-    "PRAGMA secure_delete = OFF",
-    "PRAGMA trusted_schema = OFF",
+    "PRAGMA locking_mode = EXCLUSIVE", "PRAGMA synchronous = FULL",   "PRAGMA journal_mode = WAL",
+    "PRAGMA wal_autocheckpoint = 0",   "PRAGMA cache_size = -65536",  "PRAGMA cache_spill = OFF",
+    "PRAGMA temp_store = MEMORY",      "PRAGMA mmap_size = 0",        "PRAGMA foreign_keys = OFF",
+    "PRAGMA secure_delete = OFF",      "PRAGMA trusted_schema = OFF",
 };
 
 static int open_failed(SqliteStore *s, int rc, Buffer *reason) {
@@ -312,7 +308,8 @@ static int check_log_mode(SqliteStore *s, Buffer *reason) {
 }
 
 static int open_connection(SqliteStore *s, Buffer *reason) {
-    int rc = sqlite3_open_v2(s->db_path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, s->vfs);
+    int rc =
+        sqlite3_open_v2(s->db_path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, s->vfs);
     if (rc != SQLITE_OK)
         return open_failed(s, rc, reason);
     (void)sqlite3_extended_result_codes(s->db, 1);
@@ -326,7 +323,8 @@ static int open_connection(SqliteStore *s, Buffer *reason) {
 
 static int prepare_all(SqliteStore *s, Buffer *reason) {
     for (size_t i = 0; i < STATEMENT_COUNT; i++) {
-        int rc = sqlite3_prepare_v3(s->db, sqlite_statement_texts[i], -1, SQLITE_PREPARE_PERSISTENT, &s->statements[i], NULL);
+        int rc = sqlite3_prepare_v3(s->db, sqlite_statement_texts[i], -1, SQLITE_PREPARE_PERSISTENT, &s->statements[i],
+                                    NULL);
         if (rc != SQLITE_OK)
             return open_failed(s, rc, reason);
     }

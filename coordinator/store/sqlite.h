@@ -64,10 +64,10 @@ extern const char *const sqlite_statement_texts[STATEMENT_COUNT];
 #define ROW_BITS 42
 #define ROW_MASK ((INT64_C(1) << ROW_BITS) - 1)
 #define PROJECT_NUMBER_MAX ((INT64_C(1) << 21) - 1)
-#define CHAPTER_BITS 7
+#define CHAPTER_BITS 8 /* an event belongs to chapter id >> CHAPTER_BITS; sqlite_statements.c says it in SQL */
 
-#define FAILED_SYNCS_MAX 3       /* in a row; then the store is broken */
-#define CHAPTERS_SEEN_MAX 4096   /* stacks whose newest chapter is remembered; a power of two */
+#define FAILED_SYNCS_MAX 3     /* in a row; then the store is broken */
+#define CHAPTERS_SEEN_MAX 4096 /* stacks whose newest chapter is remembered; a power of two */
 #define BACKUP_PAGES_PER_STEP 256
 #define BACKUP_STEPS_PER_SYNC 8
 
@@ -99,9 +99,9 @@ typedef struct SqliteStore {
     ChapterSeen chapters_seen[CHAPTERS_SEEN_MAX];
     bool chapters_changed; /* by the transaction under way */
 
-    int log_pages;         /* frames of the write-ahead log that wait for a checkpoint */
-    int checkpoint_at;     /* pages from which begin checkpoints first */
-    int failed_syncs;      /* in a row */
+    int log_pages;     /* frames of the write-ahead log that wait for a checkpoint */
+    int checkpoint_at; /* pages from which begin checkpoints first */
+    int failed_syncs;  /* in a row */
     bool is_broken;
 
     int64_t prune_cursor; /* primary key where pruning goes on */

@@ -56,7 +56,8 @@ static int read_stacks(SqliteStore *s, const ReadQuery *query, const StoreRows *
 static int read_events(SqliteStore *s, const ReadQuery *query, const StoreRows *rows, int64_t project) {
     bool is_of_one = !slice_is_absent(query->stack_name);
     StatementId id = is_of_one ? query->newest_first ? SQL_LIST_STACK_EVENTS_BACKWARDS : SQL_LIST_STACK_EVENTS_FROM
-                               : query->newest_first ? SQL_LIST_EVENTS_BACKWARDS : SQL_LIST_EVENTS_FROM;
+                     : query->newest_first ? SQL_LIST_EVENTS_BACKWARDS
+                                           : SQL_LIST_EVENTS_FROM;
     bind_page(s->statements[id], query, project);
     if (is_of_one) {
         sqlite_bind_number(s->statements[id], 4, project);

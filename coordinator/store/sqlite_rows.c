@@ -106,8 +106,8 @@ static int decoded(SqliteStore *s, const Columns *c, const char *table) {
         return -ENOMEM;
     if (!c->is_impossible)
         return 0;
-    (void)snprintf(s->reason, sizeof s->reason, "%s is damaged: a row of table %s holds what no version writes", s->db_path,
-                   table);
+    (void)snprintf(s->reason, sizeof s->reason, "%s is damaged: a row of table %s holds what no version writes",
+                   s->db_path, table);
     s->is_broken = true;
     return STORE_BROKEN;
 }

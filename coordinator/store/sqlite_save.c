@@ -16,8 +16,8 @@ static int run_on_one(SqliteStore *s, StatementId id, Slice project, const char 
     int r = sqlite_run(s, id);
     if (r != 0 || sqlite3_changes(s->db) == 1)
         return r;
-    (void)snprintf(s->reason, sizeof s->reason, "%s: %s %lld of project %.*s is not as it was loaded", s->db_path, table,
-                   (long long)number, SLICE_PRINT(project));
+    (void)snprintf(s->reason, sizeof s->reason, "%s: %s %lld of project %.*s is not as it was loaded", s->db_path,
+                   table, (long long)number, SLICE_PRINT(project));
     return STORE_CONFLICT;
 }
 
@@ -202,7 +202,9 @@ static int save_requests(SqliteStore *s, const WorkingSet *set, int64_t project)
 /* ---- keys ---- */
 
 static int save_key(SqliteStore *s, const WorkingSet *set, int64_t project, const KeySlot *slot) {
-    StatementId id = slot->change == ROW_NEW ? SQL_KEY_INSERT : slot->change == ROW_CHANGED ? SQL_KEY_UPDATE : SQL_KEY_DELETE;
+    StatementId id = slot->change == ROW_NEW       ? SQL_KEY_INSERT
+                     : slot->change == ROW_CHANGED ? SQL_KEY_UPDATE
+                                                   : SQL_KEY_DELETE;
     sqlite3_stmt *statement = s->statements[id];
     const KeyRow *row = &slot->row;
     bind_slice(statement, 1, row->id);

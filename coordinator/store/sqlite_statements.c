@@ -6,7 +6,8 @@
  */
 #include "store/sqlite.h"
 
-_Static_assert(STACK_AVAILABLE == 0 && STACK_RETIRING == 4, "the texts below and the schema's indexes say so");
+_Static_assert(CHAPTER_BITS == 8 && ROW_BITS == 42 && STACK_AVAILABLE == 0 && STACK_RETIRING == 4,
+               "the texts below and the schema's indexes say so");
 
 #define PROJECT_COLUMNS                                                                                                \
     "id, name, is_deleted, prefix, initial_commit, max_stacks, max_hold_seconds, expiry_grace_seconds, is_cleaning, "  \
@@ -18,8 +19,7 @@ _Static_assert(STACK_AVAILABLE == 0 && STACK_RETIRING == 4, "the texts below and
 #define REQUEST_COLUMNS                                                                                                \
     "id, state, why, outcome, created_ms, ended_ms, lease_seconds, purpose, stack_number, generation, is_reused, "     \
     "from_queue, request_id, branch, commit_id, stack_name, ended_by, holder"
-#define KEY_COLUMNS                                                                                                    \
-    "k.id, p.name, k.scope, k.hash, k.label, k.created_ms, k.last_used_ms, k.revoked_ms, k.project"
+#define KEY_COLUMNS "k.id, p.name, k.scope, k.hash, k.label, k.created_ms, k.last_used_ms, k.revoked_ms, k.project"
 #define EVENT_COLUMNS                                                                                                  \
     "e.id, e.at_ms, e.kind, e.stack_number, e.stack_name, e.generation, e.branch, e.commit_id, e.asker, e.outcome, "   \
     "e.note, e.holder"
@@ -40,93 +40,108 @@ const char *const sqlite_statement_texts[STATEMENT_COUNT] = {
 
     [SQL_PROJECT_BY_NAME] = "SELECT " PROJECT_COLUMNS " FROM project WHERE name = ?1",
     [SQL_PROJECT_BY_NUMBER] = "SELECT " PROJECT_COLUMNS " FROM project WHERE id = ?1",
-    [SQL_PROJECT_INSERT] = "INSERT INTO project (name, is_deleted, prefix, initial_commit, max_stacks, max_hold_seconds, "
-                       "expiry_grace_seconds, is_cleaning, lease_key, created_ms, stack_count, leased_count, first_unused, "
-                       "last_generation, last_ticket, last_event) "
-                       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+    [SQL_PROJECT_INSERT] =
+        "INSERT INTO project (name, is_deleted, prefix, initial_commit, max_stacks, max_hold_seconds, "
+        "expiry_grace_seconds, is_cleaning, lease_key, created_ms, stack_count, leased_count, first_unused, "
+        "last_generation, last_ticket, last_event) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
     /* ?1 is the id here; the rest as for SQL_PROJECT_INSERT. */
     [SQL_PROJECT_UPDATE] = "UPDATE project SET is_deleted = ?2, prefix = ?3, initial_commit = ?4, max_stacks = ?5, "
-                       "max_hold_seconds = ?6, expiry_grace_seconds = ?7, is_cleaning = ?8, lease_key = ?9, "
-                       "created_ms = ?10, stack_count = ?11, leased_count = ?12, first_unused = ?13, "
-                       "last_generation = ?14, last_ticket = ?15, last_event = ?16 WHERE id = ?1",
+                           "max_hold_seconds = ?6, expiry_grace_seconds = ?7, is_cleaning = ?8, lease_key = ?9, "
+                           "created_ms = ?10, stack_count = ?11, leased_count = ?12, first_unused = ?13, "
+                           "last_generation = ?14, last_ticket = ?15, last_event = ?16 WHERE id = ?1",
 
     /* Loads are bound alike: ?1 project, ?2 text, ?3 limit, ?4 second text; or ?1 and ?2 the first and last id. */
     [SQL_STACK_BY_NAME] = "SELECT " STACK_COLUMNS " FROM stack WHERE project = ?1 AND name = ?2",
     [SQL_STACK_BY_NUMBER] = "SELECT " STACK_COLUMNS " FROM stack WHERE id = ?1",
     [SQL_STACK_HIGHEST] = "SELECT " STACK_COLUMNS " FROM stack WHERE id BETWEEN ?1 AND ?2 AND state <> 4 "
-                      "ORDER BY id DESC LIMIT ?3",
+                          "ORDER BY id DESC LIMIT ?3",
     [SQL_STACK_FREE_ON_BRANCH] = "SELECT " STACK_COLUMNS " FROM stack WHERE project = ?1 AND branch = ?2 AND " IS_FREE
-                             " ORDER BY requested DESC, id DESC LIMIT ?3",
-    [SQL_STACK_FREE_AT_COMMIT] = "SELECT " STACK_COLUMNS " FROM stack WHERE project = ?1 AND branch = ?2 AND last_commit = ?4 "
-                             "AND " IS_FREE " AND is_content_unknown = 0 AND last_commit IS NOT NULL "
-                             "ORDER BY requested DESC, id DESC LIMIT ?3",
-    [SQL_STACK_FREE_OLDEST] = "SELECT " STACK_COLUMNS " FROM stack WHERE project = ?1 AND " IS_FREE
-                          " ORDER BY requested, id LIMIT ?3",
+                                 " ORDER BY requested DESC, id DESC LIMIT ?3",
+    [SQL_STACK_FREE_AT_COMMIT] =
+        "SELECT " STACK_COLUMNS " FROM stack WHERE project = ?1 AND branch = ?2 AND last_commit = ?4 "
+        "AND " IS_FREE " AND is_content_unknown = 0 AND last_commit IS NOT NULL "
+        "ORDER BY requested DESC, id DESC LIMIT ?3",
+    [SQL_STACK_FREE_OLDEST] =
+        "SELECT " STACK_COLUMNS " FROM stack WHERE project = ?1 AND " IS_FREE " ORDER BY requested, id LIMIT ?3",
     [SQL_STACK_NUMBERS_FROM] = "SELECT id FROM stack WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
-    [SQL_STACK_INSERT] = "INSERT INTO stack (id, project, name, state, generation, quiet_until_ms, requested, branch, "
-                     "last_commit, is_content_unknown, requested_ms, created_ms, modified_ms, ticket, lease_seconds, "
-                     "since_ms, is_collected, purpose, dirty_since, clean_failures, url, note, holder) "
-                     "VALUES (?1, ?23, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, "
-                     "?20, ?21, ?22)",
-    [SQL_STACK_UPDATE] = "UPDATE stack SET " STACK_SET " WHERE id = ?1 AND name = ?2 AND state = ?24 AND generation = ?25",
+    [SQL_STACK_INSERT] =
+        "INSERT INTO stack (id, project, name, state, generation, quiet_until_ms, requested, branch, "
+        "last_commit, is_content_unknown, requested_ms, created_ms, modified_ms, ticket, lease_seconds, "
+        "since_ms, is_collected, purpose, dirty_since, clean_failures, url, note, holder) "
+        "VALUES (?1, ?23, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, "
+        "?20, ?21, ?22)",
+    [SQL_STACK_UPDATE] =
+        "UPDATE stack SET " STACK_SET " WHERE id = ?1 AND name = ?2 AND state = ?24 AND generation = ?25",
     [SQL_STACK_RENAME] = "UPDATE stack SET name = ?2, " STACK_SET " WHERE id = ?1 AND state = ?24 AND generation = ?25",
     [SQL_STACK_DELETE] = "DELETE FROM stack WHERE id = ?1 AND state = ?2 AND generation = ?3",
 
     [SQL_REQUEST_BY_ID] = "SELECT " REQUEST_COLUMNS " FROM request WHERE project = ?1 AND request_id = ?2",
     [SQL_REQUEST_BY_TICKET] = "SELECT " REQUEST_COLUMNS " FROM request WHERE id = ?1",
-    [SQL_REQUEST_INSERT] = "INSERT INTO request (id, project, state, why, outcome, created_ms, ended_ms, lease_seconds, purpose, "
-                       "stack_number, generation, is_reused, from_queue, request_id, branch, commit_id, stack_name, "
-                       "ended_by, holder) "
-                       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+    [SQL_REQUEST_INSERT] =
+        "INSERT INTO request (id, project, state, why, outcome, created_ms, ended_ms, lease_seconds, purpose, "
+        "stack_number, generation, is_reused, from_queue, request_id, branch, commit_id, stack_name, "
+        "ended_by, holder) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
     /* What was asked never changes; only what became of it. */
-    [SQL_REQUEST_UPDATE] = "UPDATE request SET state = ?2, why = ?3, outcome = ?4, ended_ms = ?5, stack_number = ?6, "
-                       "generation = ?7, is_reused = ?8, from_queue = ?9, stack_name = ?10, ended_by = ?11, holder = ?12 "
-                       "WHERE id = ?1",
+    [SQL_REQUEST_UPDATE] =
+        "UPDATE request SET state = ?2, why = ?3, outcome = ?4, ended_ms = ?5, stack_number = ?6, "
+        "generation = ?7, is_reused = ?8, from_queue = ?9, stack_name = ?10, ended_by = ?11, holder = ?12 "
+        "WHERE id = ?1",
 
     [SQL_KEY_BY_ID] = "SELECT " KEY_COLUMNS " FROM api_key k JOIN project p ON p.id = k.project WHERE k.id = ?2",
     [SQL_KEYS_OF_PROJECT] = "SELECT " KEY_COLUMNS " FROM api_key k CROSS JOIN project p ON p.id = k.project "
-                        "WHERE k.project = ?1 ORDER BY k.created_ms, k.id LIMIT ?3",
+                            "WHERE k.project = ?1 ORDER BY k.created_ms, k.id LIMIT ?3",
     [SQL_KEY_INSERT] = "INSERT INTO api_key (id, project, scope, hash, label, created_ms, last_used_ms, revoked_ms) "
-                   "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     [SQL_KEY_UPDATE] = "UPDATE api_key SET scope = ?3, hash = ?4, label = ?5, created_ms = ?6, last_used_ms = ?7, "
-                   "revoked_ms = ?8 WHERE id = ?1 AND project = ?2",
+                       "revoked_ms = ?8 WHERE id = ?1 AND project = ?2",
     [SQL_KEY_DELETE] = "DELETE FROM api_key WHERE id = ?1 AND project = ?2",
     [SQL_KEY_USED] = "UPDATE api_key SET last_used_ms = ?2 WHERE id = ?1",
 
-    [SQL_EVENT_INSERT] = "INSERT INTO event (id, at_ms, kind, stack_number, stack_name, generation, branch, commit_id, asker, "
-                     "outcome, note, holder) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    [SQL_EVENT_INSERT] =
+        "INSERT INTO event (id, at_ms, kind, stack_number, stack_name, generation, branch, commit_id, asker, "
+        "outcome, note, holder) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     [SQL_CHAPTER_INSERT] = "INSERT OR IGNORE INTO event_chapter (project, stack_name, chapter) VALUES (?1, ?2, ?3)",
 
     [SQL_LIST_STACKS_FROM] = "SELECT " STACK_COLUMNS " FROM stack WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3",
     [SQL_LIST_EVENTS_FROM] = "SELECT " EVENT_COLUMNS " FROM event e WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3",
-    [SQL_LIST_EVENTS_BACKWARDS] = "SELECT " EVENT_COLUMNS " FROM event e WHERE id > ?1 AND id <= ?2 ORDER BY id DESC LIMIT ?3",
+    [SQL_LIST_EVENTS_BACKWARDS] =
+        "SELECT " EVENT_COLUMNS " FROM event e WHERE id > ?1 AND id <= ?2 ORDER BY id DESC LIMIT ?3",
     /* CROSS JOIN: the chapters are walked, each opens its run of events; neither side is sorted. The unary plus keeps
      * the page's bounds from being taken for the run's. */
-    [SQL_LIST_STACK_EVENTS_FROM] = "SELECT " EVENT_COLUMNS " FROM event_chapter c CROSS JOIN event e "
-                               "WHERE c.project = ?4 AND c.stack_name = ?5 AND c.chapter >= (?1 & 0x3ffffffffff) >> 7 "
-                               "AND e.id BETWEEN (?4 << 42) + (c.chapter << 7) AND (?4 << 42) + (c.chapter << 7) + 127 "
-                               "AND +e.id > ?1 AND +e.id <= ?2 AND e.stack_name = ?5 ORDER BY c.chapter, e.id LIMIT ?3",
-    [SQL_LIST_STACK_EVENTS_BACKWARDS] = "SELECT " EVENT_COLUMNS " FROM event_chapter c CROSS JOIN event e "
-                                    "WHERE c.project = ?4 AND c.stack_name = ?5 "
-                                    "AND e.id BETWEEN (?4 << 42) + (c.chapter << 7) AND (?4 << 42) + (c.chapter << 7) + 127 "
-                                    "AND +e.id > ?1 AND +e.id <= ?2 AND e.stack_name = ?5 "
-                                    "ORDER BY c.chapter DESC, e.id DESC LIMIT ?3",
-    [SQL_LIST_PROJECTS_FROM] = "SELECT " PROJECT_COLUMNS " FROM project WHERE name > ?1 AND is_deleted = 0 ORDER BY name LIMIT ?2",
-    [SQL_LIST_KEYS_FROM] = "SELECT " KEY_COLUMNS " FROM api_key k CROSS JOIN project p ON p.id = k.project WHERE k.project = ?1 "
-                       "AND (?2 IS NULL OR (k.created_ms, k.id) > (SELECT created_ms, id FROM api_key WHERE id = ?2)) "
-                       "ORDER BY k.created_ms, k.id LIMIT ?3",
-    [SQL_LIST_ALL_KEYS_FROM] = "SELECT " KEY_COLUMNS " FROM project p CROSS JOIN api_key k ON k.project = p.id "
-                           "WHERE ?2 IS NULL OR (p.name, k.created_ms, k.id) > "
-                           "(SELECT b.name, a.created_ms, a.id FROM api_key a JOIN project b ON b.id = a.project WHERE a.id = ?2) "
-                           "ORDER BY p.name, k.created_ms, k.id LIMIT ?3",
-    [SQL_COUNT_PROJECTS_KEYS] = "SELECT (SELECT count(*) FROM project WHERE is_deleted = 0), (SELECT count(*) FROM api_key WHERE revoked_ms = 0)",
+    [SQL_LIST_STACK_EVENTS_FROM] =
+        "SELECT " EVENT_COLUMNS " FROM event_chapter c CROSS JOIN event e "
+        "WHERE c.project = ?4 AND c.stack_name = ?5 AND c.chapter >= (?1 & 0x3ffffffffff) >> 8 "
+        "AND e.id BETWEEN (?4 << 42) + (c.chapter << 8) AND (?4 << 42) + (c.chapter << 8) + 255 "
+        "AND +e.id > ?1 AND +e.id <= ?2 AND e.stack_name = ?5 ORDER BY c.chapter, e.id LIMIT ?3",
+    [SQL_LIST_STACK_EVENTS_BACKWARDS] =
+        "SELECT " EVENT_COLUMNS " FROM event_chapter c CROSS JOIN event e "
+        "WHERE c.project = ?4 AND c.stack_name = ?5 "
+        "AND e.id BETWEEN (?4 << 42) + (c.chapter << 8) AND (?4 << 42) + (c.chapter << 8) + 255 "
+        "AND +e.id > ?1 AND +e.id <= ?2 AND e.stack_name = ?5 "
+        "ORDER BY c.chapter DESC, e.id DESC LIMIT ?3",
+    [SQL_LIST_PROJECTS_FROM] =
+        "SELECT " PROJECT_COLUMNS " FROM project WHERE name > ?1 AND is_deleted = 0 ORDER BY name LIMIT ?2",
+    [SQL_LIST_KEYS_FROM] =
+        "SELECT " KEY_COLUMNS " FROM api_key k CROSS JOIN project p ON p.id = k.project WHERE k.project = ?1 "
+        "AND (?2 IS NULL OR (k.created_ms, k.id) > (SELECT created_ms, id FROM api_key WHERE id = ?2)) "
+        "ORDER BY k.created_ms, k.id LIMIT ?3",
+    [SQL_LIST_ALL_KEYS_FROM] =
+        "SELECT " KEY_COLUMNS " FROM project p CROSS JOIN api_key k ON k.project = p.id "
+        "WHERE ?2 IS NULL OR (p.name, k.created_ms, k.id) > "
+        "(SELECT b.name, a.created_ms, a.id FROM api_key a JOIN project b ON b.id = a.project WHERE a.id = ?2) "
+        "ORDER BY p.name, k.created_ms, k.id LIMIT ?3",
+    [SQL_COUNT_PROJECTS_KEYS] = "SELECT (SELECT count(*) FROM project WHERE is_deleted = 0), (SELECT count(*) FROM "
+                                "api_key WHERE revoked_ms = 0)",
     [SQL_COUNT_STACKS] = "SELECT state, count(*) FROM stack GROUP BY state",
 
     [SQL_PRUNE_FIRST_EVENT] = "SELECT id, at_ms FROM event WHERE id >= ?1 ORDER BY id LIMIT 1",
     [SQL_PRUNE_CHAPTER_AGE] = "SELECT max(at_ms), count(*) FROM event WHERE id BETWEEN ?1 AND ?2",
     [SQL_PRUNE_CHAPTER_ROWS] = "DELETE FROM event_chapter WHERE project = ?3 AND chapter = ?4 AND stack_name IN "
-                           "(SELECT stack_name FROM event WHERE id BETWEEN ?1 AND ?2)",
+                               "(SELECT stack_name FROM event WHERE id BETWEEN ?1 AND ?2)",
     [SQL_PRUNE_CHAPTER_EVENTS] = "DELETE FROM event WHERE id BETWEEN ?1 AND ?2",
-    [SQL_PRUNE_REQUESTS_FROM] = "SELECT id, state, created_ms, ended_ms FROM request WHERE id >= ?1 ORDER BY id LIMIT ?2",
+    [SQL_PRUNE_REQUESTS_FROM] =
+        "SELECT id, state, created_ms, ended_ms FROM request WHERE id >= ?1 ORDER BY id LIMIT ?2",
     [SQL_PRUNE_REQUEST] = "DELETE FROM request WHERE id = ?1",
 };

@@ -8,9 +8,9 @@
 
 bool store_is_complete(const StoreVtable *v) {
     return v != NULL && v->name != NULL && v->close != NULL && v->begin != NULL && v->load != NULL && v->save != NULL &&
-           v->commit != NULL && v->rollback != NULL && v->read != NULL && v->find_key != NULL && v->find_project != NULL &&
-           v->save_key_used != NULL && v->counts != NULL && v->prune != NULL && v->backup_step != NULL && v->idle != NULL &&
-           v->reason != NULL;
+           v->commit != NULL && v->rollback != NULL && v->read != NULL && v->find_key != NULL &&
+           v->find_project != NULL && v->save_key_used != NULL && v->counts != NULL && v->prune != NULL &&
+           v->backup_step != NULL && v->idle != NULL && v->reason != NULL;
 }
 
 Store *store_close(Store *store) {

@@ -15,33 +15,34 @@ typedef struct Store Store;
 
 /* Positive results of store functions. */
 enum {
-    STORE_LOCKED = 1,      /* another daemon has this data directory */
-    STORE_NEWER_SCHEMA = 2,/* written by a newer version */
-    STORE_FULL = 3,        /* no room: rolled back for certain, nothing happened */
-    STORE_IO = 4,          /* the engine failed: rolled back for certain, nothing happened */
-    STORE_UNKNOWN = 5,     /* commit failed half way: whether it is durable is not known */
-    STORE_CONFLICT = 6,    /* a row was not as loaded: rolled back; a bug on SQLite, a retry elsewhere */
-    STORE_BROKEN = 7,      /* this store can no longer promise anything: the process must end */
+    STORE_LOCKED = 1,       /* another daemon has this data directory */
+    STORE_NEWER_SCHEMA = 2, /* written by a newer version */
+    STORE_FULL = 3,         /* no room: rolled back for certain, nothing happened */
+    STORE_IO = 4,           /* the engine failed: rolled back for certain, nothing happened */
+    STORE_UNKNOWN = 5,      /* commit failed half way: whether it is durable is not known */
+    STORE_CONFLICT = 6,     /* a row was not as loaded: rolled back; a bug on SQLite, a retry elsewhere */
+    STORE_BROKEN = 7,       /* this store can no longer promise anything: the process must end */
     STORE_NOT_FOUND = 8,
-    STORE_DONE = 9,        /* a stepwise job (backup, prune) has finished */
+    STORE_DONE = 9, /* a stepwise job (backup, prune) has finished */
 };
 
 typedef struct StoreOptions {
     const char *data_dir; /* SQLite: holds stacks.db */
     const char *vfs;      /* SQLite: name of a registered VFS, or NULL (tests inject faults there) */
     const Clock *clock;
-    const char *program;  /* "stack-coordinator 0.1.0": noted in the schema, told when a schema is too new; may be NULL */
+    const char
+        *program; /* "stack-coordinator 0.1.0": noted in the schema, told when a schema is too new; may be NULL */
 } StoreOptions;
 
 typedef enum ListQuery { LIST_STACKS, LIST_EVENTS, LIST_PROJECTS, LIST_KEYS } ListQuery;
 typedef struct ReadQuery {
     ListQuery list;
     Slice project;
-    int64_t after;    /* stacks: number; events: id; FIELD_ABSENT: from the start */
-    int64_t limit;    /* rows; 0: all */
+    int64_t after;     /* stacks: number; events: id; FIELD_ABSENT: from the start */
+    int64_t limit;     /* rows; 0: all */
     bool newest_first; /* events: descending ids, from the newest on (then `after` is FIELD_ABSENT) */
-    Slice stack_name; /* events of one stack; absent: all */
-    Slice after_text; /* projects, keys: name or id */
+    Slice stack_name;  /* events of one stack; absent: all */
+    Slice after_text;  /* projects, keys: name or id */
 } ReadQuery;
 
 /* Called for each row in order; the row's texts live until it returns. Non-zero stops and is returned by store_read. */
@@ -111,7 +112,7 @@ int store_find_project(Store *store, Slice name, Arena *arena, ProjectRow *proje
 int store_save_key_used(Store *store, Slice id, int64_t wall_ms) MUST_USE;
 int store_counts(Store *store, StoreCounts *out) MUST_USE;
 /* Deletes about `budget` rows of history and of requests over for long, going round the projects, in a transaction of
- * its own. History may go in runs of up to 128 events, when the youngest of them is old enough. 0: call again; STORE_DONE:
+ * its own. History may go in runs of up to 256 events, when the youngest of them is old enough. 0: call again; STORE_DONE:
  * the round is complete; or an error. */
 int store_prune(Store *store, int64_t events_before_ms, int64_t requests_before_ms, size_t budget) MUST_USE;
 /* An online copy to `path`, some pages per call. 0: call again; STORE_DONE: complete, synced, renamed into place; or an

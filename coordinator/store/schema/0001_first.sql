@@ -117,12 +117,12 @@ CREATE TABLE event (
     note         TEXT,
     holder       TEXT
 ) STRICT;
--- The history of one stack, found by chapters: 128 events of the project are one, and a row here says that the chapter
--- has at least one event of this stack. A page reads at most 128 events for each it shows. An index over the events
+-- The history of one stack, found by chapters: 256 events of the project are one, and a row here says that the chapter
+-- has at least one event of this stack. A page reads at most 256 events for each it shows. An index over the events
 -- themselves cost 20 % of all instructions of an operation; a row for every chapter costs next to nothing.
 CREATE TABLE event_chapter (
     project    INTEGER NOT NULL,
     stack_name TEXT NOT NULL,
-    chapter    INTEGER NOT NULL, -- event >> 7
+    chapter    INTEGER NOT NULL, -- event >> 8
     PRIMARY KEY (project, stack_name, chapter)
 ) STRICT, WITHOUT ROWID;
