@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/json_guard.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -275,6 +276,14 @@ static int call_for_rest(const Admin *admin, json_t *list) {
     return 0;
 }
 
+/* Colours for a terminal that wants them (no-color.org). */
+static ViewStyle style_of(FILE *output) {
+    const char *terminal = getenv("TERM");
+    return (ViewStyle){.has_colours = isatty(fileno(output)) == 1 && getenv("NO_COLOR") == NULL && terminal != NULL &&
+                                      strcmp(terminal, "dumb") != 0,
+                       .now_ms = clock_wall_ms(clock_system())};
+}
+
 static int print(const Admin *admin, const json_t *body) {
     OWN(buffer_deinit) Buffer out;
     buffer_init(&out, 2 * (size_t)ANSWER_MAX);
@@ -283,7 +292,9 @@ static int print(const Admin *admin, const json_t *body) {
         if (text != NULL)
             buffer_printf(&out, "%s\n", text);
     } else {
-        admin_print(admin->options, admin->verb, admin->argument_count > 0 ? admin->arguments[0] : NULL, body, &out);
+        const ViewStyle style = style_of(admin->output);
+        const char *subject = admin->argument_count > 0 ? admin->arguments[0] : NULL;
+        admin_print(admin->options, &style, admin->verb, subject, body, &out);
     }
     if (out.len == 0 || buffer_error(&out) != 0)
         return complain(admin, EXIT_BROKEN, slice_of("out of memory"));

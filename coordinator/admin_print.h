@@ -5,8 +5,9 @@
 
 #include <jansson.h>
 
-#include "base/buffer.h"
+#include "client/views.h"
 #include "coordinator/options.h"
 
 /* Appends what the verb's answer says. `subject` is the verb's first argument, the project's name mostly. */
-void admin_print(const CoordinatorOptions *options, VerbId verb, const char *subject, const json_t *body, Buffer *out);
+void admin_print(const CoordinatorOptions *options, const ViewStyle *style, VerbId verb, const char *subject,
+                 const json_t *body, Buffer *out);

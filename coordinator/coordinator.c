@@ -15,7 +15,6 @@
 
 #include "base/limits.h"
 #include "http/http.h"
-#include "rpc/control.h"
 #include "rpc/rpc.h"
 #include "service/service.h"
 
@@ -142,16 +141,6 @@ static int start_control(Coordinator *c, Buffer *reason) {
     return rpc_new(&c->control, &options, reason);
 }
 
-static void warn_of_plain_http(const Coordinator *c) {
-    if (c->http == NULL)
-        return;
-    OWN(freep) char *url = NULL;
-    if (asprintf(&url, "tcp://%s", http_address(c->http)) < 0 || control_is_loopback(url))
-        return;
-    LOG(c->deps.log, LOG_WARNING, "plain HTTP beyond this machine: keys cross the network in the clear; use --https",
-        log_string("http", http_address(c->http)));
-}
-
 static void log_ready(const Coordinator *c) {
     size_t count = 0;
     const char *const *urls = c->rpc != NULL ? rpc_urls(c->rpc, &count) : NULL;
@@ -193,7 +182,6 @@ int coordinator_new(Coordinator **out, const CoordinatorDeps *deps, Buffer *reas
         error = start_control(c, reason);
     if (error != 0)
         return error;
-    warn_of_plain_http(c);
     log_ready(c);
     *out = steal(&c);
     return 0;

@@ -123,10 +123,12 @@ static int apply_settings(Task *t, ProjectRow *project) {
 static int record_project(Task *t, EventKind kind) {
     const ProjectRow *project = &t->set->project;
     bool has_commit = !slice_is_absent(project->initial_commit);
+    Slice bound =
+        project->max_stacks != 0 ? arena_printf(t->set->arena, "%" PRId64, project->max_stacks) : slice_of("unbounded");
     Slice note = arena_printf(t->set->arena,
-                              "prefix %.*s, max stacks %" PRId64 ", max hold %" PRId64 " s, expiry grace %" PRId64
+                              "prefix %.*s, max stacks %.*s, max hold %" PRId64 " s, expiry grace %" PRId64
                               " s, cleaning %s%s%.*s",
-                              SLICE_PRINT(project->prefix), project->max_stacks, project->max_hold_seconds,
+                              SLICE_PRINT(project->prefix), SLICE_PRINT(bound), project->max_hold_seconds,
                               project->expiry_grace_seconds, project->is_cleaning ? "on" : "off",
                               has_commit ? ", initial commit " : "", SLICE_PRINT(project->initial_commit));
     return task_record(t, (EventRow){.kind = (int)kind, .note = note});

@@ -4,7 +4,7 @@
  *     rpc_new ─► serving ─► rpc_quiesce ─► rpc_flush ─► (service_stop) ─► rpc_free
  *
  * Closing a listener of nng closes its connections too, answers under way included. So quiescing leaves the listeners
- * open and closes what connects from then on; rpc_free closes everything. nng does not linger: what it has taken to send
+ * open and refuses what connects from then on; rpc_free closes everything. nng does not linger: what it has taken to send
  * may still sit in a connection's queue, which is why rpc_flush gives the peers a moment after the last answer.
  */
 #include "rpc/rpc.h"
@@ -26,7 +26,7 @@
 #define CONNECTIONS_MAX HTTP_CONNECTIONS_DEFAULT
 /* After the last answer peers get this long to read it. */
 #define LINGER_MS 1000
-#define CLOSE_MS 2000
+#define CLOSE_MS 1000
 #define PEM_MAX (1024 * 1024)
 
 struct Rpc {

@@ -112,14 +112,14 @@ int sqlite_read(Store *store, const ReadQuery *query, const StoreRows *rows) {
     return read_list(s, query, rows, project);
 }
 
-int sqlite_find_project_row(Store *store, Slice name, Arena *arena, ProjectRow *out) {
+int sqlite_find_project_row(Store *store, Slice name, Arena *arena, ProjectRow *project) {
     ProjectRow row = {0};
-    int64_t project;
-    int r = sqlite_find_project(sqlite_store(store), name, arena, &row, &project);
+    int64_t number;
+    int r = sqlite_find_project(sqlite_store(store), name, arena, &row, &number);
     if (r == 0 && row.is_deleted)
         r = STORE_NOT_FOUND;
     if (r == 0)
-        *out = row;
+        *project = row;
     return r;
 }
 
@@ -138,7 +138,7 @@ static int find_project_of_key(SqliteStore *s, int64_t number, Arena *arena, Pro
 int sqlite_find_key(Store *store, Slice id, Arena *arena, KeyRow *key, ProjectRow *project) {
     SqliteStore *s = sqlite_store(store);
     sqlite3_stmt *statement = s->statements[SQL_KEY_BY_ID];
-    KeyRow found;
+    KeyRow found = {0};
     ProjectRow owner = {0};
     int64_t number = 0;
     sqlite_bind_slice(statement, 2, id);

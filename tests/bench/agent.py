@@ -62,7 +62,7 @@ def main():
 
         with_agent = timed([agent, "request"], environment, clone, release)
         with_curl = timed(curl, environment, clone, release_plain)
-        bench.row("agent request, whole process", with_agent, "curl", with_curl, 1.3, "ms", higher_is_better=False)
+        bench.row("agent request, whole process", with_agent, "curl", with_curl, 1.3, unit="ms", higher_is_better=False)
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         running = subprocess.Popen([agent, "request"], env=environment, cwd=clone, **quiet)
         _, running.returncode, usage = os.wait4(running.pid, 0)

@@ -1,7 +1,7 @@
 /*
  * What the store costs: batches of requestStack and releaseStack, decided by the real rules, saved by the real store.
  *
- *   store_bench [--operations N] [--dir DIR] [--profile]
+ *   store_bench [--operations N] [--dir DIR] [--profile [--bound]]
  *
  * Each row is one run: so many operations a transaction (half of them requests, half releases of the batch before), over
  * so many stacks, every request on the branch its stack has (`same`) or on a new one (`new`), plain or with requestId and
@@ -79,7 +79,8 @@ static Command make_request(Bench *b) {
     c.holder_json = holder;
     if (b->load.is_bound) {
         uint64_t id = (uint64_t)n * 0x9e3779b97f4a7c15u;
-        c.request_id = arena_printf(&b->arena, "%016llx%016llx", (unsigned long long)id, (unsigned long long)~id);
+        c.request_id =
+            arena_printf(&b->arena, "%016llx%016llx", (unsigned long long)id, (unsigned long long)(UINT64_MAX - id));
         c.lease_seconds = 300;
     }
     return c;
@@ -236,7 +237,7 @@ static void print_row(const char *parent, Workload load, size_t operations) {
 int main(int argc, char **argv) {
     const char *parent = "/tmp";
     size_t operations = 100000;
-    bool is_profile = false;
+    bool is_profile = false, is_bound = false;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--operations") == 0 && i + 1 < argc)
             operations = strtoul(argv[++i], NULL, 10);
@@ -244,10 +245,12 @@ int main(int argc, char **argv) {
             parent = argv[++i];
         else if (strcmp(argv[i], "--profile") == 0)
             is_profile = true;
+        else if (strcmp(argv[i], "--bound") == 0)
+            is_bound = true;
     }
     static Bench b;
     if (is_profile) {
-        (void)run(parent, (Workload){.batch = 64, .stacks = 64}, operations, false, &b);
+        (void)run(parent, (Workload){.batch = 64, .stacks = 64, .is_bound = is_bound}, operations, false, &b);
         (void)printf("store %.2f us/op, rules %.2f us/op\n", b.store_us, b.rules_us);
         return 0;
     }

@@ -113,16 +113,21 @@ static void durability_is_as_promised(void **state) {
     static const struct {
         const char *pragma, *value;
     } expected[] = {
-        {"PRAGMA locking_mode", "exclusive"}, {"PRAGMA journal_mode", "wal"},   {"PRAGMA synchronous", "2"},
-        {"PRAGMA wal_autocheckpoint", "0"},   {"PRAGMA mmap_size", "0"},        {"PRAGMA cache_spill", "0"},
-        {"PRAGMA secure_delete", "0"},        {"PRAGMA application_id", "1397715828"},
+        {"PRAGMA locking_mode", "exclusive"},
+        {"PRAGMA journal_mode", "wal"},
+        {"PRAGMA synchronous", "2"},
+        {"PRAGMA wal_autocheckpoint", "0"},
+        {"PRAGMA mmap_size", "0"},
+        {"PRAGMA cache_spill", "0"},
+        {"PRAGMA secure_delete", "0"},
+        {"PRAGMA application_id", "1397715828"},
     };
     assert_int_equal(open_in(w, w->data_dir, &w->store), 0);
     for (size_t i = 0; i < COUNT_OF(expected); i++) {
         sqlite3_stmt *statement = NULL;
         const char *value = NULL;
-        assert_int_equal(sqlite3_prepare_v2(sqlite_store_connection(w->store), expected[i].pragma, -1, &statement, NULL),
-                         SQLITE_OK);
+        assert_int_equal(
+            sqlite3_prepare_v2(sqlite_store_connection(w->store), expected[i].pragma, -1, &statement, NULL), SQLITE_OK);
         if (sqlite3_step(statement) == SQLITE_ROW)
             value = (const char *)sqlite3_column_text(statement, 0);
         assert_string_equal(value != NULL ? value : "(nothing)", expected[i].value);

@@ -1116,11 +1116,12 @@ def test_hostile_branch_names_come_through_unharmed(daemon, tmp_path, clone, can
             assert done.returncode == 0, (name, done.stderr)
             asked[done.stdout.removesuffix("\n")] = name
     assert {name: stack["branch"] for name, stack in project.stacks.items()} == asked
-    for words in (["list"], ["history", "--limit", "200"]):
+    for words, rows in ((["list"], "stacks"), (["history", "--limit", "200"], "events")):
         shown = job.succeeds(*words).stdout
         assert all(c.isprintable() or c == "\n" for c in shown)
         assert "##[" not in shown and not any(line.lstrip().startswith("::") for line in shown.splitlines())
-        assert len(shown.splitlines()) in (len(asked), len(asked) + 1), "one line each, and perhaps a head"
+        count = len(json.loads(job.succeeds(*words, "--json").stdout)[rows])
+        assert len(shown.splitlines()) == count + 1, "a head, then one line each"
 
 
 def test_a_hostile_name_reaches_the_command_as_text(job, project, canary):

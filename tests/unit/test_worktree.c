@@ -235,7 +235,9 @@ static void another_users_repository_is_read_only_where_it_is_meant_so(void **st
 
 static void without_git_a_newer_kind_is_named_with_the_way_out(void **state) {
     (void)state;
-    char *path = strdup(getenv("PATH"));
+    const char *present = getenv("PATH");
+    assert_non_null(present);
+    char *path = strdup(present);
     (void)setenv("PATH", "/nowhere", 1);
     OWN(reading_deinit) Reading r = read_at("long", NULL);
     (void)setenv("PATH", path, 1);
