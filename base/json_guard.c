@@ -66,7 +66,7 @@ int json_parse(Slice text, unsigned max_depth, json_t **out, JsonProblem *proble
         return JSON_INVALID;
     }
     json_error_t error = {.text = ""};
-    json_t *json = json_loadb(text.ptr, text.len, JSON_REJECT_DUPLICATES, &error);
+    json_t *json = json_loadb(text.ptr, text.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (json == NULL) {
         /* jansson says nothing at all when most of its allocations fail. */
         if (error.text[0] == '\0' || json_error_code(&error) == json_error_out_of_memory)

@@ -17,7 +17,8 @@ enum { JSON_INVALID = 1 };
 
 /* Before any thread starts: seeds the hash function of jansson's tables. */
 void json_guard_init(void);
-/* 0 | JSON_INVALID | -ENOMEM. Text beyond `max_depth` levels, with duplicate keys, NUL or trailing bytes is invalid.
+/* 0 | JSON_INVALID | -ENOMEM. Text beyond `max_depth` levels, with duplicate keys, NUL or trailing bytes is invalid;
+ * any other value is valid, not only objects.
  * Blank or absent text gives an empty object. */
 int json_parse(Slice text, unsigned max_depth, json_t **out, JsonProblem *problem) MUST_USE;
 /* For owning locals jansson brings its own: `OWN(json_decrefp) json_t *body = NULL;` */

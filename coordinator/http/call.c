@@ -2,6 +2,8 @@
 #include "http/call.h"
 
 #include <assert.h>
+#include <stdint.h>
+#include <string.h>
 
 #include "base/limits.h"
 #include "http/context.h"
@@ -112,6 +114,7 @@ void *call_begin(void *server_arg, const char *uri, struct MHD_Connection *mhd) 
     route_find(uri != NULL ? slice_of(uri) : (Slice){.ptr = "", .len = 0}, &call->route, &query);
     bool is_asked = call->route.kind == ROUTE_OPERATION && query.len > 0 &&
                     (operation_row(call->route.operation)->flags & OPERATION_READS) != 0;
+    call->uri_end = uri != NULL ? uri + strlen(uri) : NULL;
     /* Copied: libmicrohttpd cuts and decodes it in place. */
     if (is_asked && (call->query = slice_dup(query)) == NULL)
         refuse(call, OUTCOME_INTERNAL, "The coordinator is short of memory.");
@@ -136,9 +139,20 @@ static void begin_operation(HttpCall *call, const Head *head) {
     call->is_refused = service_authenticate(call->op, head->credential, address);
 }
 
+/*
+ * libmicrohttpd ends the request's target at a NUL, so what stands behind one is seen by a proxy and not by us. Both texts
+ * lie in its one buffer: between the target's end and the version there is a single byte, the blank that was.
+ */
+static bool has_hidden_target(const HttpCall *call, const char *version) {
+    uintptr_t gap = (uintptr_t)version - (uintptr_t)call->uri_end;
+    return call->uri_end != NULL && gap > 1 && gap < HTTP_POOL_BYTES;
+}
+
 static enum MHD_Result read_head(HttpCall *call, const char *method, const char *version) {
     Head head = {0};
     const char *problem = head_read(call->mhd, version, &head);
+    if (problem == NULL && has_hidden_target(call, version))
+        problem = "The request line holds a NUL or more than two blanks.";
     if (problem != NULL)
         return refuse_at_once(call, OUTCOME_VALIDATION, problem);
     if (head.length > BODY_MAX)

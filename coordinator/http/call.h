@@ -29,9 +29,10 @@ typedef struct HttpCall {
     Connection *connection;
     struct MHD_Connection *mhd;
     Route route;
-    char *query;        /* owned copy of what stood behind the '?'; NULL: none */
-    Operation *op;      /* NULL for pages, and once the response owns it */
-    json_t *query_json; /* owned; lent to the operation */
+    const char *uri_end; /* in libmicrohttpd's memory; only compared */
+    char *query;         /* owned copy of what stood behind the '?'; NULL: none */
+    Operation *op;       /* NULL for pages, and once the response owns it */
+    json_t *query_json;  /* owned; lent to the operation */
     Buffer body;
     size_t body_seen; /* bytes, those read away included */
 } HttpCall;

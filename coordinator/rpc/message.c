@@ -51,7 +51,7 @@ static bool parse(Message *message, Slice text) {
         return refuse(message, OUTCOME_BAD_JSON, detail);
     }
     if (!json_is_object(message->request))
-        return refuse(message, OUTCOME_BAD_JSON, "the message must be a JSON object with op, auth and body");
+        return refuse(message, OUTCOME_VALIDATION, "the message must be a JSON object with op, auth and body");
     return false;
 }
 

@@ -120,29 +120,11 @@ static Access resolve_control(Work *w) {
     return ACCESS_READY;
 }
 
-/* nng resends what it thinks was lost, so there every change must be able to tell a repeat. */
-static const char *missing_over_rpc(const Work *w) {
-    if (w->transport != TRANSPORT_RPC)
-        return NULL;
-    if ((w->row->flags & OPERATION_RPC_NEEDS_LEASE) != 0 && slice_is_absent(w->command.lease))
-        return "lease";
-    if ((w->row->flags & OPERATION_RPC_NEEDS_REQUEST) != 0 && slice_is_absent(w->command.request_id))
-        return "requestId";
-    return NULL;
-}
-
 Access access_resolve(const Gate *gate, Work *w) {
     if (w->transport == TRANSPORT_CONTROL)
         return resolve_control(w);
-    const char *missing = missing_over_rpc(w);
     bool is_lease_sent = (w->row->flags & OPERATION_LEASE_OPENS) != 0 && !slice_is_absent(w->command.lease);
-    Access access = is_lease_sent ? resolve_lease(gate, w) : resolve_key(gate, w);
-    if (access == ACCESS_READY && missing != NULL)
-        return refuse(
-            w, OUTCOME_VALIDATION, missing,
-            (Slice)SLICE_LITERAL("over nng, which may send a request twice, requestStack needs `requestId` and "
-                                 "releaseStack and setLastDeployedCommit need `lease`"));
-    return access;
+    return is_lease_sent ? resolve_lease(gate, w) : resolve_key(gate, w);
 }
 
 bool access_is_stale(const Gate *gate, const Work *w) {

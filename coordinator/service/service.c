@@ -211,6 +211,17 @@ static bool list_from_memory(Work *w) {
     return answered(w);
 }
 
+/* nng resends what it thinks was lost, so there every change must be able to tell a repeat. */
+static const char *missing_over_rpc(const Work *w) {
+    if (w->transport != TRANSPORT_RPC)
+        return NULL;
+    if ((w->row->flags & OPERATION_RPC_NEEDS_LEASE) != 0 && slice_is_absent(w->command.lease))
+        return "lease";
+    if ((w->row->flags & OPERATION_RPC_NEEDS_REQUEST) != 0 && slice_is_absent(w->command.request_id))
+        return "requestId";
+    return NULL;
+}
+
 static bool prepare(Work *w, const json_t *body, FieldSource source) {
     Service *s = w->service;
     FieldProblem wrong;
@@ -220,12 +231,19 @@ static bool prepare(Work *w, const json_t *body, FieldSource source) {
         w->command.lease = slice_of(json_string_value(json_object_get(body, "lease")));
     Answer problem;
     answer_init(&problem);
-    /* Who may not ask is not told what is wrong with the question. */
-    Access access = access_resolve(&s->gate, w);
+    /* Who may not ask is not told what is wrong with the question; on the control socket everybody may. */
+    bool is_known = w->transport == TRANSPORT_CONTROL && r != 0;
+    Access access = is_known ? ACCESS_READY : access_resolve(&s->gate, w);
     if (access == ACCESS_REFUSED)
         return answered(w);
     if (r != 0)
         return refuse(w, r < 0 ? OUTCOME_INTERNAL : OUTCOME_VALIDATION, wrong.field, slice_of(wrong.detail));
+    const char *missing = missing_over_rpc(w);
+    if (missing != NULL)
+        return refuse(
+            w, OUTCOME_VALIDATION, missing,
+            (Slice)SLICE_LITERAL("over nng, which may send a request twice, requestStack needs `requestId` and "
+                                 "releaseStack and setLastDeployedCommit need `lease`"));
     if (complete_command(w, &problem) != OUTCOME_DONE) {
         (void)work_answer(w, &problem);
         return answered(w);

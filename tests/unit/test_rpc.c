@@ -151,7 +151,7 @@ static void what_is_no_operation_is_refused_by_name(void **state) {
     assert_code(f, "{\"op\":\"requestStack\",\"auth\":7}", 400, "validation");
     assert_code(f, "", 400, "validation");
     assert_code(f, "not json", 422, "bad-json");
-    assert_code(f, "[]", 422, "bad-json");
+    assert_code(f, "[]", 400, "validation");
     assert_code(f, "{\"op\":\"requestStack\",\"op\":\"listStacks\"}", 422, "bad-json");
     assert_code(f, "{\"op\":\"requestStack\",\"body\":{\"branch\":\"a\",\"branch\":\"b\"}}", 422, "bad-json");
 }
