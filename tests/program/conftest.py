@@ -16,6 +16,7 @@ def start(tmp_path):
 
     yield starter
     for coordinator in started:
+        coordinator.hang_up()
         if coordinator.process.poll() is None:
             assert coordinator.stop() == 0, "".join(coordinator.log)
 

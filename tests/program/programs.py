@@ -127,6 +127,7 @@ class Coordinator:
         self.data, self.options = pathlib.Path(data), options
         self.environment = environment
         self.process = None
+        self.clients = []
         self.log = []
         self.ready = None
 
@@ -192,10 +193,18 @@ class Coordinator:
         return json.loads(self.admin("project", "create", name, "--json", *options).stdout)["key"]
 
     def http(self, key=None):
-        return HttpClient(self.ready["http"], key)
+        self.clients.append(HttpClient(self.ready["http"], key))
+        return self.clients[-1]
 
     def nng(self, key=None):
-        return NngClient(self.ready["nng"][0], key)
+        self.clients.append(NngClient(self.ready["nng"][0], key))
+        return self.clients[-1]
+
+    def hang_up(self):
+        """Closes all clients: a drain gives those that are there a second to read their last answer."""
+        for client in self.clients:
+            client.close()
+        self.clients.clear()
 
     def client(self, transport, key=None):
         return self.http(key) if transport == "http" else self.nng(key)
