@@ -285,9 +285,9 @@ static void run_and_hand_back(Worker *w, Work *const *works, size_t count) {
     hand_back(w, works, count);
 }
 
-/* An admin's change of keys or projects decides who may ask: it runs alone, so that what comes behind it sees it. */
+/* Who may ask is decided anew behind these: they run alone, so that what comes after them sees it. */
 static bool runs_alone(const Work *work) {
-    return work->row->scope == SCOPE_ADMIN && lease_decides(work->command.operation);
+    return work->command.operation == OP_REVOKE_KEY || work->command.operation == OP_DELETE_PROJECT;
 }
 
 static bool is_refused(Worker *w, Work *work) {

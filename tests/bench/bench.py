@@ -93,16 +93,20 @@ def coordinator(*options):
     with folder() as where:
         data = where / "data"
         argv = [BIN / "stack-coordinator", "--data", data, "serve", "--http", "127.0.0.1:0", *options]
-        with process(*argv, stderr=subprocess.PIPE, text=True) as p:
-            ready = None
-            for line in p.stderr:
+        # Into a file: nobody reads along, and a full pipe would stop the daemon.
+        with (where / "log").open("w") as log, process(*argv, stderr=log) as p:
+            yield Coordinator(data, wait_until_ready(where / "log", p), p)
+
+
+def wait_until_ready(log, running):
+    while running.poll() is None:
+        for line in log.read_text().splitlines():
+            with contextlib.suppress(ValueError):
                 said = json.loads(line)
                 if said.get("msg") == "ready":
-                    ready = said
-                    break
-            if ready is None:
-                raise SystemExit("the coordinator did not get ready")
-            yield Coordinator(data, ready, p)
+                    return said
+        time.sleep(0.01)
+    raise SystemExit(f"the coordinator did not get ready: {log.read_text()}")
 
 
 def run_json(*argv):
