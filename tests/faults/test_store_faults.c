@@ -502,7 +502,8 @@ static bool cut_once(int64_t cut, uint64_t seed, Before before, const char *prag
 static Losses cut_everywhere(uint64_t seeds, const char *pragma) {
     Losses losses = {0};
     for (uint64_t seed = 1; seed <= seeds; seed++)
-        for (int64_t cut = 1; cut_once(cut, seed * 1000003 + (uint64_t)cut, (Before){0}, pragma, &losses); cut += APART) {
+        for (int64_t cut = 1; cut_once(cut, seed * 1000003 + (uint64_t)cut, (Before){0}, pragma, &losses);
+             cut += APART) {
         }
     return losses;
 }
