@@ -159,7 +159,7 @@ void sqlite_forget_chapters(SqliteStore *s);
 /* sqlite_read.c */
 int sqlite_read(Store *store, const ReadQuery *query, const StoreRows *rows) MUST_USE;
 int sqlite_find_key(Store *store, Slice id, Arena *arena, KeyRow *key, ProjectRow *project) MUST_USE;
-int sqlite_find_project_row(Store *store, Slice name, Arena *arena, ProjectRow *out) MUST_USE;
+int sqlite_find_project_row(Store *store, Slice name, Arena *arena, ProjectRow *project) MUST_USE;
 int sqlite_counts(Store *store, StoreCounts *out) MUST_USE;
 /* sqlite_prune.c */
 int sqlite_prune(Store *store, int64_t events_before_ms, int64_t requests_before_ms, size_t budget) MUST_USE;

@@ -852,7 +852,7 @@ static bool is_of(int id, int stack) {
 
 /* Reads a stack's history (-1: all) page by page and compares it with what it must be. */
 static void assert_pages(World *w, int first, int count, int stack, int64_t page) {
-    char name[8];
+    char name[16];
     (void)snprintf(name, sizeof name, "s%d", stack);
     ReadQuery query = {.list = LIST_EVENTS,
                        .project = slice_of("shop"),

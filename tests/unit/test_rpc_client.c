@@ -141,7 +141,7 @@ struct Peer {
 
 static void *run_peer(void *argument) {
     Peer *peer = argument;
-    OWN(closep) int fd = accept4(peer->listener, NULL, NULL, SOCK_CLOEXEC);
+    OWN(closep) int fd = accept(peer->listener, NULL, NULL);
     if (fd >= 0)
         peer->behaviour(peer, fd);
     return NULL;
