@@ -2,50 +2,29 @@
  * stack-coordinator: command line → serve, or an admin verb → exit code. Signals are blocked before any library starts a
  * thread and taken by sigwait in one place.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/json_guard.h"
+#include "base/program.h"
 #include "coordinator/admin.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/notify.h"
 
-enum { EXIT_START = 1, EXIT_USAGE = 64, EXIT_BROKEN = 70 };
+enum { EXIT_START = 1 };
 
 #define BROKEN_SIGNAL SIGUSR1 /* how the worker's thread says that the store is broken for good */
-
-static const char *environment(const char *name) {
-    return getenv(name);
-}
-
-/* Else a file of ours could become descriptor 2, and log lines would land in it. */
-static void ensure_standard_descriptors(void) {
-    int fd = open("/dev/null", O_RDWR);
-    while (fd >= 0 && fd <= STDERR_FILENO)
-        fd = open("/dev/null", O_RDWR);
-    closep(&fd);
-}
-
-static int print_text(Buffer *text, FILE *stream) {
-    const char *words = buffer_text(text);
-    if (words == NULL || fputs(words, stream) == EOF || fflush(stream) == EOF)
-        return EXIT_BROKEN;
-    return 0;
-}
 
 /* --- serve --- */
 
 static int usage(const char *sentence) {
     (void)fprintf(stderr, "%s: %s\n", coordinator_program.name, sentence);
-    return EXIT_USAGE;
+    return PROGRAM_EXIT_USAGE;
 }
 
-/* What the rows cannot say. 0 | EXIT_USAGE, told. */
+/* What the rows cannot say. 0 | PROGRAM_EXIT_USAGE, told. */
 static int check_options(const CoordinatorOptions *o) {
     if (strncmp(o->store, "postgres", strlen("postgres")) == 0)
         return usage("--store: this version keeps its rows in SQLite only, PostgreSQL comes later; leave --store out");
@@ -140,7 +119,7 @@ static int serve(const CoordinatorOptions *options, const char *data_dir) {
 }
 
 static int run(const CoordinatorOptions *options, const Parsed *parsed) {
-    OWN(freep) char *data_dir = options_data_dir(options, environment);
+    OWN(freep) char *data_dir = options_data_dir(options, program_environment);
     if (data_dir == NULL)
         return usage("there is no home folder to keep data in: say where with --data");
     if (parsed->verb->id == VERB_SERVE)
@@ -159,21 +138,7 @@ static int run(const CoordinatorOptions *options, const Parsed *parsed) {
 int main(int argc, char *argv[]) {
     CoordinatorOptions options = {.is_json = false};
     OWN(parsed_deinit) Parsed parsed = {.verb = NULL};
-    OWN(buffer_deinit) Buffer text;
-    buffer_init(&text, (size_t)1024 * 1024);
-    ensure_standard_descriptors();
-    (void)signal(SIGPIPE, SIG_IGN); /* a peer that hangs up is an answer like another */
-    json_guard_init();
-    int r = options_parse(&coordinator_program, argc, argv, environment, &options, &parsed, &text);
-    switch (r) {
-    case 0:
-        return run(&options, &parsed);
-    case OPTIONS_EXIT:
-        return print_text(&text, stdout);
-    case OPTIONS_USAGE:
-        return print_text(&text, stderr) == 0 ? EXIT_USAGE : EXIT_BROKEN;
-    default:
-        (void)fprintf(stderr, "%s: %s\n", coordinator_program.name, strerror(-r));
-        return EXIT_BROKEN;
-    }
+    int exit_code = 0;
+    int r = program_start(&coordinator_program, argc, argv, &options, &parsed, &exit_code);
+    return r == 0 ? run(&options, &parsed) : exit_code;
 }

@@ -52,13 +52,3 @@ bool stack_state_next(StackState from, StackEvent event, StackState *to) {
 const char *stack_state_name(StackState state) {
     return state_names[state];
 }
-
-bool stack_state_by_name(Slice name, StackState *out) {
-    for (size_t i = 0; i < STACK_GONE; i++) {
-        if (slice_equal_text(name, state_names[i])) {
-            *out = (StackState)i;
-            return true;
-        }
-    }
-    return false;
-}

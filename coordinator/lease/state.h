@@ -42,4 +42,3 @@ typedef enum StackEvent {
 bool stack_state_next(StackState from, StackEvent event, StackState *to);
 /* "available", …; "gone" is never stored. */
 const char *stack_state_name(StackState state);
-bool stack_state_by_name(Slice name, StackState *out);

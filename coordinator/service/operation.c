@@ -71,3 +71,9 @@ void work_answer_snapshot(Work *w, Snapshot *snapshot) {
     w->snapshot = snapshot;
     set_answer(w, OUTCOME_DONE, snapshot_bytes(snapshot));
 }
+
+bool work_is_shared_list(const Work *w) {
+    const Command *c = &w->command;
+    return c->operation == OP_LIST_STACKS && c->after == FIELD_ABSENT && c->limit == FIELD_ABSENT &&
+           w->transport == TRANSPORT_HTTP;
+}

@@ -200,11 +200,7 @@ static Outcome complete_command(Work *w, Answer *problem) {
 }
 
 static bool list_from_memory(Work *w) {
-    const Command *c = &w->command;
-    if (c->operation != OP_LIST_STACKS || w->transport != TRANSPORT_HTTP || c->after != FIELD_ABSENT ||
-        c->limit != FIELD_ABSENT)
-        return false;
-    Snapshot *snapshot = snapshots_get(w->service->snapshots, c->project);
+    Snapshot *snapshot = work_is_shared_list(w) ? snapshots_get(w->service->snapshots, w->command.project) : NULL;
     if (snapshot == NULL)
         return false;
     work_answer_snapshot(w, snapshot);

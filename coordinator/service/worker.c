@@ -192,13 +192,6 @@ static void run_batch(Worker *w, Work *const *works, size_t count) {
     }
 }
 
-/* A list that every reader sees alike: all stacks, over HTTP. */
-static bool is_shared_list(const Work *work) {
-    const Command *c = &work->command;
-    return c->operation == OP_LIST_STACKS && c->after == FIELD_ABSENT && c->limit == FIELD_ABSENT &&
-           work->transport == TRANSPORT_HTTP;
-}
-
 static void share_list(Worker *w, Work *work) {
     size_t len;
     Snapshot *snapshot;
@@ -215,7 +208,7 @@ static void render_list(Worker *w, Work *work) {
     static const size_t ceilings[] = {[TRANSPORT_HTTP] = ANSWER_MAX - LIST_ROW_MAX,
                                       [TRANSPORT_RPC] = RPC_ANSWER_MAX - LIST_ROW_MAX,
                                       [TRANSPORT_CONTROL] = ANSWER_MAX - LIST_ROW_MAX};
-    Snapshot *shared = is_shared_list(work) ? snapshots_get(w->o.snapshots, work->command.project) : NULL;
+    Snapshot *shared = work_is_shared_list(work) ? snapshots_get(w->o.snapshots, work->command.project) : NULL;
     if (shared != NULL) {
         work_answer_snapshot(work, shared);
         return;
@@ -228,7 +221,7 @@ static void render_list(Worker *w, Work *work) {
     } else if (r != 0) {
         note_failure(w, r, "a list");
         refuse_store(w, work, r);
-    } else if (is_shared_list(work) && work->answer.len <= SNAPSHOT_BYTES_MAX) {
+    } else if (work_is_shared_list(work) && work->answer.len <= SNAPSHOT_BYTES_MAX) {
         share_list(w, work);
     } else {
         work_answer_bytes(work);

@@ -1,0 +1,54 @@
+/* The beginning of a program; see the header. */
+#include "base/program.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json_guard.h"
+
+#define TEXT_MAX ((size_t)1024 * 1024) /* of a help or manual page, or a completion script */
+
+/* Else a file of ours could become descriptor 1 or 2, and what is printed or logged would land in it. */
+static void ensure_standard_descriptors(void) {
+    int fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO)
+        fd = open("/dev/null", O_RDWR);
+    closep(&fd);
+}
+
+/* A full disk or a closed pipe is the exit code's matter. */
+static int print_text(Buffer *text, FILE *stream, int exit_code) {
+    const char *words = buffer_text(text);
+    bool is_printed = words != NULL && fputs(words, stream) != EOF && fflush(stream) != EOF;
+    return is_printed ? exit_code : PROGRAM_EXIT_BROKEN;
+}
+
+const char *program_environment(const char *name) {
+    return getenv(name);
+}
+
+int program_start(const Program *program, int argc, char *const argv[], void *values, Parsed *parsed, int *exit_code) {
+    OWN(buffer_deinit) Buffer text;
+    buffer_init(&text, TEXT_MAX);
+    ensure_standard_descriptors();
+    (void)signal(SIGPIPE, SIG_IGN); /* a peer that hangs up is an answer like another */
+    json_guard_init();
+    int r = options_parse(program, argc, argv, program_environment, values, parsed, &text);
+    switch (r) {
+    case 0:
+        return 0;
+    case OPTIONS_EXIT:
+        *exit_code = print_text(&text, stdout, 0);
+        return PROGRAM_ENDED;
+    case OPTIONS_USAGE:
+        *exit_code = print_text(&text, stderr, PROGRAM_EXIT_USAGE);
+        return PROGRAM_ENDED;
+    default:
+        (void)fprintf(stderr, "%s: %s\n", program->name, strerror(-r));
+        *exit_code = PROGRAM_EXIT_BROKEN;
+        return PROGRAM_ENDED;
+    }
+}

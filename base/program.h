@@ -1,0 +1,17 @@
+/*
+ * What every program of ours does before its verb, in one place: descriptors, signals, JSON, the command line. Called first
+ * in main, before any library starts a thread.
+ */
+#pragma once
+
+#include "base/options.h"
+
+/* sysexits(3), as far as a program needs them before an operation was asked for. */
+enum { PROGRAM_EXIT_USAGE = 64, PROGRAM_EXIT_BROKEN = 70 };
+enum { PROGRAM_ENDED = 1 };
+
+/* 0: run parsed->verb. PROGRAM_ENDED: --help, --version or a wrong usage was answered; main returns *exit_code. */
+int program_start(const Program *program, int argc, char *const argv[], void *values, Parsed *parsed, int *exit_code)
+    MUST_USE;
+/* getenv(3), in the shape that options_parse and its like take. */
+const char *program_environment(const char *name);
