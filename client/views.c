@@ -109,12 +109,17 @@ static void make_stack_remarks(const json_t *item, const char *name, const ViewS
     add_words(cell, words, COUNT_OF(words));
 }
 
-/* Who, how it was left, and what was said. */
+/* Who, how it was left, and what was said. Who took a stack from its holder is named first, then the holder. */
 static void make_event_remarks(const json_t *item, const char *name, const ViewStyle *style, Buffer *cell) {
     (void)name, (void)style;
     const json_t *holder = json_object_get(item, "holder");
-    Slice actor = member(holder, "actor");
-    const Slice words[] = {actor.len > 0 ? actor : member(item, "by"), member(item, "outcome"), member(item, "note"),
+    const Slice actor = member(holder, "actor"), by = member(item, "by");
+    const bool is_taken = slice_equal_text(member(item, "kind"), "forced") && actor.len > 0;
+    const Slice words[] = {is_taken || actor.len == 0 ? by : actor,
+                           is_taken ? (Slice)SLICE_LITERAL("took it from") : SLICE_ABSENT,
+                           is_taken ? actor : SLICE_ABSENT,
+                           member(item, "outcome"),
+                           member(item, "note"),
                            member(holder, "link")};
     add_words(cell, words, COUNT_OF(words));
 }

@@ -144,6 +144,15 @@ def test_history_tells_every_act(coordinator):
     assert "anna" in coordinator.admin("history", "shop").stdout
 
 
+def test_who_took_a_stack_from_whom_is_readable(coordinator):
+    client = coordinator.http(coordinator.project())
+    client.call("requestStack", {"branch": "feat/a", "holder": {"actor": "anna"}})
+    coordinator.admin("stack", "release", "shop", "test-1", "--now")
+    shown = coordinator.admin("history", "shop", "test-1").stdout.splitlines()
+    assert re.search(r"granted .* anna", shown[1])
+    assert re.search(r"forced .* control +took it from +anna +dirty", shown[2])
+
+
 def test_no_key_or_secret_in_logs_history_or_lists(start):
     coordinator = start("--log-level", "debug")
     key = coordinator.project()
