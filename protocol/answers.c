@@ -34,9 +34,9 @@ static const Field lease_rows[] = {
          .doc = "What ends and changes the lease: keep it from logs"),
     INTEGER("generation", LeaseAnswer, generation, .is_required = true,
             .doc = "The fencing number: higher than any the project gave before"),
-    TIME("expires", LeaseAnswer, expires_ms,
-         .doc = "When it ends unless renewed, for people. Never there yet: nothing expires"),
-    INTEGER("expiresInSeconds", LeaseAnswer, expires_in_seconds, .doc = "The same for programs. Never there yet"),
+    TIME("expires", LeaseAnswer, expires_ms, .doc = "When it ends unless renewed, for people; only of a bound lease"),
+    INTEGER("expiresInSeconds", LeaseAnswer, expires_in_seconds,
+            .doc = "The same for programs, who count from before they sent"),
 };
 static const FieldTable lease_answer_fields =
     TABLE("Lease", LeaseAnswer, lease_rows, .has_presence = true, .presence = offsetof(Answer, has_lease));
@@ -62,6 +62,13 @@ static const Field queued_rows[] = {
 };
 const FieldTable queued_fields = TABLE("Queued", Answer, queued_rows);
 
+static const Field renewed_rows[] = {
+    TIME("expires", Answer, lease.expires_ms, .doc = "When it ends unless renewed, for people; only of a bound lease"),
+    INTEGER("expiresInSeconds", Answer, lease.expires_in_seconds,
+            .doc = "The same for programs, who count from before they sent"),
+};
+const FieldTable renewed_answer = TABLE("Renewed", Answer, renewed_rows);
+
 #define MESSAGE TEXT("message", Answer, message, DETAIL_MAX, .is_required = true, .doc = "What was done, for people")
 
 static const Field message_rows[] = {MESSAGE};
@@ -72,7 +79,7 @@ static const Field cancelled_rows[] = {
         "result", Answer, result, WORD_MAX, .is_required = true,
         .doc =
             "`stored`: unknown until now, it will never get a stack; `ended`: its lease was ended; `over`: it was over "
-            "before by another cause; `removed`: it waited (no queue yet)"),
+            "before by another cause; `removed`: it waited, and does no longer"),
     MESSAGE,
 };
 const FieldTable cancelled_answer = TABLE("Cancelled", Answer, cancelled_rows);
@@ -107,7 +114,7 @@ static const Field stack_lease_rows[] = {
     INTEGER("generation", StackLease, generation, .is_required = true, .doc = "Its fencing number"),
     JSON("holder", StackLease, holder_json, .doc = "Who asked for it, as sent (Holder)"),
     TIME("since", StackLease, since_ms, .is_required = true, .doc = "When it was granted"),
-    TIME("expires", StackLease, expires_ms, .doc = "When it ends unless renewed. Never there yet"),
+    TIME("expires", StackLease, expires_ms, .doc = "When it ends unless renewed"),
 };
 static const FieldTable stack_lease_fields =
     TABLE("StackLease", StackLease, stack_lease_rows, .has_presence = true, .presence = offsetof(StackItem, has_lease));
@@ -123,7 +130,7 @@ static const Field stack_item_rows[] = {
     TEXT("lastDeployedCommit", StackItem, last_deployed_commit, COMMIT_MAX, .doc = "The commit on it, if one is known"),
     INTEGER("number", StackItem, number, .is_required = true, .doc = "Its number"),
     TEXT("state", StackItem, state, WORD_MAX, .is_required = true, .doc = "See the states"),
-    BOOLEAN("quiet", StackItem, is_quiet, .doc = "Whether it still rests after a lost lease. Always false yet"),
+    BOOLEAN("quiet", StackItem, is_quiet, .doc = "Whether it still rests after a lost lease"),
     TIME("requested", StackItem, requested_ms, .is_required = true, .doc = "When it was last given to somebody"),
     TEXT("url", StackItem, url, URL_MAX, .doc = "Where it answers"),
     TEXT("note", StackItem, note, NOTE_MAX, .doc = "What people should know about it"),
@@ -135,13 +142,25 @@ static const Field stack_item_rows[] = {
 };
 const FieldTable stack_item_fields = TABLE("Stack", StackItem, stack_item_rows);
 
+static const Field queue_item_rows[] = {
+    INTEGER("ticket", QueueItem, ticket, .is_required = true, .doc = "Its place in the order of arrival"),
+    INTEGER("position", QueueItem, position,
+            .doc = "1 is the next to be served; absent: not heard of for a while, and passed over"),
+    TEXT("purpose", QueueItem, purpose, WORD_MAX, .is_required = true, .doc = "test or clean, each a queue of its own"),
+    TEXT("branch", QueueItem, branch, BRANCH_MAX, .doc = "The branch it wants"),
+    TIME("since", QueueItem, since_ms, .is_required = true, .doc = "When it came"),
+    JSON("holder", QueueItem, holder_json, .doc = "Who asks, as sent (Holder)"),
+};
+const FieldTable queue_item_fields = TABLE("QueueItem", QueueItem, queue_item_rows);
+
 static const Field event_item_rows[] = {
     INTEGER("id", EventItem, id, .is_required = true, .doc = "1, 2, … in the project"),
     TIME("at", EventItem, at_ms, .is_required = true, .doc = "When"),
     TEXT("kind", EventItem, kind, WORD_MAX, .is_required = true,
-         .doc = "granted, joined, deployed, released, forced, cancelled, deleted, retired, quarantined, restored, "
-                "annotated, "
-                "project-created, project-updated, project-deleted, key-created, key-revoked"),
+         .doc =
+             "queued, granted, joined, deployed, released, expired, forced, cancelled, abandoned, uncollected, rested, "
+             "deleted, retired, quarantined, restored, annotated, "
+             "project-created, project-updated, project-deleted, key-created, key-revoked"),
     TEXT("stackName", EventItem, stack_name, STACK_NAME_MAX, .doc = "The stack; absent when it is about the project"),
     INTEGER("generation", EventItem, generation, .doc = "The fencing number of the lease it is about"),
     TEXT("branch", EventItem, branch, BRANCH_MAX, .doc = "The branch"),
@@ -188,10 +207,12 @@ const FieldTable key_item_fields = TABLE("Key", KeyItem, key_item_rows);
 #define NEXT INTEGER("next", ListPage, next, .doc = "There is more: send it as `after`")
 
 static const Field stack_page_rows[] = {ITEMS("stacks", stack_item_fields), NEXT};
+static const Field queue_page_rows[] = {ITEMS("queue", queue_item_fields), NEXT};
 static const Field event_page_rows[] = {ITEMS("events", event_item_fields), NEXT};
 static const Field project_page_rows[] = {ITEMS("projects", project_item_fields)};
 static const Field key_page_rows[] = {ITEMS("keys", key_item_fields)};
 const FieldTable stack_page = TABLE("StackPage", ListPage, stack_page_rows);
+const FieldTable queue_page = TABLE("QueuePage", ListPage, queue_page_rows);
 const FieldTable event_page = TABLE("EventPage", ListPage, event_page_rows);
 const FieldTable project_page = TABLE("ProjectList", ListPage, project_page_rows);
 const FieldTable key_page = TABLE("KeyList", ListPage, key_page_rows);
@@ -211,8 +232,7 @@ static const Field problem_rows[] = {
          .doc = "The detail again, for clients that print this"),
     TEXT("field", Problem, field, KEY_TEXT_MAX, .doc = "The field at fault, if one is: `holder.link`"),
     TEXT("why", Problem, why, WORD_MAX,
-         .doc = "Of a 410: released, expired, forced, cancelled, abandoned or uncollected. Yet only released, forced, "
-                "cancelled"),
+         .doc = "Of a 410: released, expired, forced, cancelled, abandoned or uncollected"),
     TIME("at", Problem, at_ms, .doc = "Of a 410: when it ended"),
     TEXT("by", Problem, by, KEY_TEXT_MAX, .doc = "Of a 410: who ended it: a key's id, `lease`, or `control`"),
     JSON("holder", Problem, holder_json, .doc = "Who has the stack now, if known (Holder)"),

@@ -96,14 +96,16 @@ static const Field request_stack_rows[] = {
            .doc = "The commit to deploy: of several stacks with the branch, the one that has it is chosen"),
     REQUEST_ID(.doc = "A random name of this request, which makes repeating it safe"),
     INTEGER("leaseSeconds", lease_seconds, .min = LEASE_SECONDS_MIN, .max = LEASE_SECONDS_MAX,
-            .doc = "Asks for a bound lease. No expiry yet: the length is stored and compared with a repeat's"),
+            .doc = "Asks for a bound lease: it ends unless it is renewed within so many seconds"),
     INTEGER("waitSeconds", wait_seconds, .min = 0, .max = WAIT_SECONDS_MAX,
-            .doc = "How long to wait for a stack. Accepted and validated; no queue yet"),
-    CHOICE("ifNone", if_none, if_none_names, .min = IF_NONE_WAIT, .fallback = IF_NONE_DEFAULT,
-           .doc = "What to do when no stack is free. Accepted and validated; no queue yet: always as `fail`. `wait` "
-                  "needs a requestId"),
+            .doc = "How long the answer may take while no stack is free (long poll)"),
+    CHOICE(
+        "ifNone", if_none, if_none_names, .min = IF_NONE_WAIT, .fallback = IF_NONE_DEFAULT,
+        .doc =
+            "What to do when no stack is free: `wait` in the queue, which needs a requestId, or `fail`. Absent: `wait` "
+            "when requestId and waitSeconds > 0 are sent, else `fail`"),
     CHOICE("purpose", purpose, purpose_names, .fallback = PURPOSE_TEST,
-           .doc = "`clean` asks for a dirty stack to clean. There are none yet: 409"),
+           .doc = "`clean` asks for a dirty stack to clean: the one dirty longest"),
     HOLDER,
 };
 const FieldTable request_stack_command = TABLE("RequestStack", request_stack_rows);
@@ -113,6 +115,13 @@ static const Field join_request_rows[] = {
     HOLDER,
 };
 const FieldTable join_request_command = TABLE("JoinRequest", join_request_rows);
+
+static const Field renew_lease_rows[] = {
+    TEXT("lease", lease, .min = 1, .max = KEY_TEXT_MAX, .is_required = true, .doc = "The secret of the lease"),
+    INTEGER("leaseSeconds", lease_seconds, .min = LEASE_SECONDS_MIN, .max = LEASE_SECONDS_MAX,
+            .doc = "The lease then lasts at least so long from now; absent: the length it was asked for with"),
+};
+const FieldTable renew_lease_command = TABLE("RenewLease", renew_lease_rows);
 
 static const Field set_last_deployed_commit_rows[] = {
     STACK_NAME(.is_required = true, .doc = "The stack that was deployed"),
@@ -148,6 +157,13 @@ const FieldTable list_stacks_command = TABLE("ListStacks", list_stacks_rows);
 
 const FieldTable delete_last_stack_command = {.name = "DeleteLastStack", .size = sizeof(Command)};
 
+static const Field list_queue_rows[] = {
+    INTEGER("after", after, .min = 0, .max = GENERATION_MAX, .doc = "Only requests with a higher ticket"),
+    INTEGER("limit", limit, .min = 1, .max = STACK_COUNT_MAX, .doc = "At most so many; all when absent"),
+    WHOSE_PROJECT,
+};
+const FieldTable list_queue_command = TABLE("ListQueue", list_queue_rows);
+
 static const Field list_events_rows[] = {
     INTEGER("after", after, .min = 0, .max = GENERATION_MAX,
             .doc = "Only events with a higher id; absent: the latest ones"),
@@ -164,6 +180,17 @@ static const Field change_stack_rows[] = {
 };
 const FieldTable change_stack_command = TABLE("ChangeStack", change_stack_rows);
 
+static const Field restore_stack_rows[] = {
+    STACK_NAME(.is_required = true, .doc = "Which stack"),
+    {.name = "now",
+     .kind = FIELD_BOOLEAN,
+     .offset = offsetof(Command, now),
+     .doc = "It rests no longer, whatever its last holder is doing"},
+    REASON,
+    WHOSE_PROJECT,
+};
+const FieldTable restore_stack_command = TABLE("RestoreStack", restore_stack_rows);
+
 static const Field annotate_stack_rows[] = {
     STACK_NAME(.is_required = true, .doc = "Which stack"),
     TEXT("note", note, .is_required = true, .max = NOTE_MAX, .check = rule_one_line,
@@ -179,7 +206,7 @@ static const Field force_release_stack_rows[] = {
     {.name = "now",
      .kind = FIELD_BOOLEAN,
      .offset = offsetof(Command, now),
-     .doc = "Must be true: the lease ends at once, whatever its holder is doing"},
+     .doc = "The stack is free at once, whatever its holder is doing. Else it rests until the holder has stopped"},
     REASON,
     WHOSE_PROJECT,
 };
@@ -192,14 +219,13 @@ const FieldTable force_release_stack_command = TABLE("ForceReleaseStack", force_
          .doc = "What its stacks' names start with; `test-` for a new project. Fixed while stacks exist")
 #define MAX_HOLD                                                                                                       \
     INTEGER("maxHoldSeconds", max_hold_seconds, .min = HOLD_SECONDS_MIN, .max = HOLD_SECONDS_MAX,                      \
-            .doc = "How long a bound lease may last in all; 86400 for a new project. Stored; nothing expires yet")
+            .doc = "How long a bound lease may last in all; 86400 for a new project")
 #define EXPIRY_GRACE                                                                                                   \
     INTEGER("expiryGraceSeconds", expiry_grace_seconds, .min = 0, .max = GRACE_SECONDS_MAX,                            \
-            .doc = "How long a lost stack stays quiet; 15 for a new project. Stored; nothing expires yet")
+            .doc = "How long a lost stack stays quiet; 15 for a new project")
 #define CLEANING                                                                                                       \
     CHOICE("cleaning", cleaning, switch_names, .min = SWITCH_OFF, .fallback = SWITCH_UNSET,                            \
-           .doc = "Whether dirty stacks wait for a cleaner; `off` for a new project. No cleaners yet: an operator "    \
-                  "restores them")
+           .doc = "Whether dirty stacks wait for a cleaner; `off` for a new project")
 
 static const Field create_project_rows[] = {
     PROJECT(.is_required = true, .doc = "Its name, for ever"),

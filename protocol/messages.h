@@ -40,6 +40,7 @@ typedef struct Command {
     /* Filled by the service, never by a decoder. */
     Slice project;      /* whose: the key's, the lease's, or (control socket) the body's */
     Scope scope;        /* what the asker may */
+    bool is_peer_gone;  /* whoever asked hung up: nobody will hear the answer */
     Slice asker;        /* for the history: a key's id, "lease", or "control" */
     LeaseRef lease_ref; /* the verified `lease` */
     Slice holder_json;  /* canonical form of `holder`; absent when empty */
@@ -88,12 +89,13 @@ typedef struct Answer {
     Slice stack_name, last_deployed_commit, url;
     bool is_reused, has_lease;
     LeaseAnswer lease;
-    LeaseRef lease_ref; /* what the service makes the secret of */
-    bool is_queued;
+    /* What the service makes the secret of; of a queued answer its ticket; of a lease-lost one the lease that was asked for. */
+    LeaseRef lease_ref;
+    bool is_queued; /* OUTCOME_QUEUED */
     int64_t position, retry_after_seconds;
 
     Slice message; /* the original's "Stack test-1 released" */
-    Slice result;  /* cancelRequest: "stored", "removed" (no queue yet), "ended", "over" */
+    Slice result;  /* cancelRequest: "stored", "removed" "ended", "over" */
 
     /* createProject, createKey */
     Slice project_name, key, key_id;
@@ -114,6 +116,11 @@ typedef struct StackItem {
     bool is_available, is_quiet, has_lease;
     StackLease lease;
 } StackItem;
+
+typedef struct QueueItem {
+    int64_t ticket, position, since_ms; /* position FIELD_ABSENT: passed over */
+    Slice purpose, branch, holder_json;
+} QueueItem;
 
 typedef struct EventItem {
     int64_t id, at_ms, generation; /* generation FIELD_ABSENT where there is none */
@@ -151,7 +158,7 @@ typedef struct Problem {
 extern const FieldTable holder_fields;  /* of Holder */
 extern const FieldTable problem_fields; /* of Problem */
 extern const FieldTable queued_fields;  /* of Answer */
-extern const FieldTable stack_item_fields, event_item_fields, project_item_fields, key_item_fields;
+extern const FieldTable stack_item_fields, queue_item_fields, event_item_fields, project_item_fields, key_item_fields;
 
 /* Appends the holder as canonical JSON (members in declared order, absent ones left out). Into a buffer with the ceiling
  * HOLDER_MAX it fails with -EMSGSIZE for one that is too long. */

@@ -29,6 +29,11 @@ static const OperationRow operations[OP_COUNT] = {
                          "Answers what requestStack answers now for a requestId: how the other jobs of a workflow "
                          "share one stack, and how "
                          "a restarted client finds its own again. Never takes a stack."},
+    [OP_RENEW_LEASE] =
+        {"renewLease", "POST", SCOPE_AGENT, OPERATION_LEASE_OPENS | OPERATION_ENDS_LEASES, &renew_lease_command,
+         &renewed_answer, REFUSALS(OUTCOME_LEASE_LOST),
+         "Keeps a bound lease: it then ends at the later of its present end and leaseSeconds from now, so "
+         "several jobs may renew one lease. Collects a grant that was made from the queue."},
     [OP_SET_LAST_DEPLOYED_COMMIT] = {"setLastDeployedCommit", "POST", SCOPE_AGENT,
                                      OPERATION_LEASE_OPENS | OPERATION_RPC_NEEDS_LEASE | OPERATION_ENDS_LEASES,
                                      &set_last_deployed_commit_command, &message_answer,
@@ -52,25 +57,33 @@ static const OperationRow operations[OP_COUNT] = {
         {"deleteLastStack", "POST", SCOPE_AGENT, 0, &delete_last_stack_command, &message_answer, NO_REFUSALS,
          "Deletes the stack with the highest number. While somebody holds it, it only retires: still listed, gone once "
          "released."},
+    [OP_LIST_QUEUE] =
+        {"listQueue", "GET", SCOPE_READ, OPERATION_READS | OPERATION_NAMES_PROJECT, &list_queue_command, &queue_page,
+         NO_REFUSALS,
+         "Lists the requests that wait, in the order they will be served in; those that were not heard of "
+         "for a while are passed over and have no position."},
     [OP_LIST_EVENTS] =
         {"listEvents", "GET", SCOPE_READ, OPERATION_READS | OPERATION_NAMES_PROJECT, &list_events_command, &event_page,
          NO_REFUSALS,
          "Lists what happened in the project, oldest first: grants, deploys, releases and operators' acts."},
-    [OP_QUARANTINE_STACK] =
-        {"quarantineStack", "POST", SCOPE_OPERATOR, OPERATION_NAMES_PROJECT, &change_stack_command, &message_answer,
+    [OP_QUARANTINE_STACK] = {"quarantineStack", "POST", SCOPE_OPERATOR, OPERATION_NAMES_PROJECT, &change_stack_command,
+                             &message_answer, REFUSALS(OUTCOME_UNKNOWN_STACK, OUTCOME_WRONG_STATE),
+                             "Takes a stack out of use until restoreStack. A lease on it ends at once; the stack rests "
+                             "until its holder has "
+                             "stopped. Refused of a retiring stack."},
+    [OP_RESTORE_STACK] =
+        {"restoreStack", "POST", SCOPE_OPERATOR, OPERATION_NAMES_PROJECT, &restore_stack_command, &message_answer,
          REFUSALS(OUTCOME_UNKNOWN_STACK, OUTCOME_WRONG_STATE),
-         "Takes a stack out of use until restoreStack. Refused while it is leased: force its release with the outcome "
-         "`broken` instead."},
-    [OP_RESTORE_STACK] = {"restoreStack", "POST", SCOPE_OPERATOR, OPERATION_NAMES_PROJECT, &change_stack_command,
-                          &message_answer, REFUSALS(OUTCOME_UNKNOWN_STACK, OUTCOME_WRONG_STATE),
-                          "Puts a quarantined stack back into use. Refused while it is leased."},
+         "Puts a quarantined or dirty stack back into use, `now: true` also one that rests after a lost lease. Refused "
+         "while it is leased."},
     [OP_ANNOTATE_STACK] = {"annotateStack", "POST", SCOPE_OPERATOR, OPERATION_NAMES_PROJECT, &annotate_stack_command,
                            &message_answer, REFUSALS(OUTCOME_UNKNOWN_STACK),
                            "Sets the note that lists show beside a stack."},
-    [OP_FORCE_RELEASE_STACK] = {"forceReleaseStack", "POST", SCOPE_OPERATOR,
-                                OPERATION_NAMES_PROJECT | OPERATION_ENDS_LEASES, &force_release_stack_command,
-                                &message_answer, REFUSALS(OUTCOME_UNKNOWN_STACK, OUTCOME_WRONG_STATE),
-                                "Ends the lease of a stack against its holder's will. Requires `now: true`."},
+    [OP_FORCE_RELEASE_STACK] =
+        {"forceReleaseStack", "POST", SCOPE_OPERATOR, OPERATION_NAMES_PROJECT | OPERATION_ENDS_LEASES,
+         &force_release_stack_command, &message_answer, REFUSALS(OUTCOME_UNKNOWN_STACK, OUTCOME_WRONG_STATE),
+         "Ends the lease of a stack against its holder's will. Nobody gets the stack before the holder must have "
+         "stopped, unless `now` is true."},
     [OP_CREATE_PROJECT] = {"createProject", "POST", SCOPE_ADMIN, OPERATION_NAMES_PROJECT, &create_project_command,
                            &project_created_answer, REFUSALS(OUTCOME_EXISTS),
                            "Makes a project and its first key, of scope `agent`."},

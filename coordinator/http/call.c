@@ -129,9 +129,11 @@ static void operation_done(Operation *op) {
     MHD_resume_connection(call->mhd); /* from here on the call may be gone already */
 }
 
+static const OperationOwner owner = {.done = operation_done};
+
 static void begin_operation(HttpCall *call, const Head *head) {
     HttpContext *context = context_of(call);
-    if (operation_new(&call->op, context->service, call->route.operation, TRANSPORT_HTTP, operation_done, call) != 0) {
+    if (operation_new(&call->op, context->service, call->route.operation, TRANSPORT_HTTP, &owner, call) != 0) {
         refuse(call, OUTCOME_INTERNAL, "The coordinator is short of memory.");
         return;
     }

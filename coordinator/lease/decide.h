@@ -10,8 +10,21 @@
 
 typedef struct Moment {
     int64_t wall_ms; /* dates, generations */
-    int64_t boot_ms; /* the lease clock */
 } Moment;
+
+/* What time alone does. The service's clock says when; the rules say whether it still applies, and what comes of it. */
+typedef enum DueKind {
+    DUE_EXPIRED,     /* stack_number, ticket: its lease was not renewed, or lasted its maxHold */
+    DUE_RESTED,      /* stack_number, quiet_until_ms: its quiet is over */
+    DUE_UNCOLLECTED, /* stack_number, ticket: nobody came for the grant from the queue */
+    DUE_UNHEARD,     /* ticket: the queued request was not heard of, or hung up; it is passed over from now on */
+    DUE_HEARD,       /* ticket: it counts as heard of again (every queued request, after a start) */
+    DUE_ABANDONED,   /* ticket: not heard of for too long; it is over */
+} DueKind;
+typedef struct Due {
+    DueKind kind;
+    int64_t stack_number, ticket, quiet_until_ms;
+} Due;
 
 typedef enum Decision {
     DECISION_DONE,       /* answer->outcome is OUTCOME_DONE (or OUTCOME_QUEUED); the set may have changed */
@@ -27,3 +40,14 @@ int lease_want(WorkingSet *set, const Command *command) MUST_USE;
 /* A Decision, or -ENOMEM (then the whole batch must be given up: the set may be half changed). `answer` was
  * answer_init'ed; its slices borrow from the set's arena and from static text. */
 int lease_decide(WorkingSet *set, const Command *command, const Moment *moment, Answer *answer) MUST_USE;
+
+/* Likewise for a Due, which is always DONE in the end: nothing changed when it applies no longer. */
+int lease_want_due(WorkingSet *set, const Due *due) MUST_USE;
+int lease_decide_due(WorkingSet *set, const Due *due, const Moment *moment) MUST_USE;
+
+/*
+ * One door for capacity. Whatever may let somebody be served marks the set (is_queue_due); whoever decides must call this
+ * before the set's next decision, and before the set is saved, until it answers DECISION_DONE: while the first live
+ * request can be granted, it is. May grant some and then answer DECISION_NEEDS_ROWS: the set is consistent all the time.
+ */
+int lease_serve(WorkingSet *set, const Moment *moment) MUST_USE;

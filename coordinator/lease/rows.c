@@ -28,5 +28,10 @@ const char *const event_kind_names[] = {
     [EVENT_PROJECT_DELETED] = "project-deleted",
     [EVENT_KEY_CREATED] = "key-created",
     [EVENT_KEY_REVOKED] = "key-revoked",
+    [EVENT_QUEUED] = "queued",
+    [EVENT_EXPIRED] = "expired",
+    [EVENT_ABANDONED] = "abandoned",
+    [EVENT_UNCOLLECTED] = "uncollected",
+    [EVENT_RESTED] = "rested",
     [EVENT_KIND_COUNT] = NULL,
 };

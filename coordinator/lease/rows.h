@@ -19,6 +19,7 @@ typedef struct ProjectRow {
     /* Counters. */
     int64_t stack_count;  /* rows in all states, retiring included */
     int64_t leased_count; /* of which leased or retiring under a lease */
+    int64_t queued_count; /* requests waiting, live or not: 0 spares everybody a look at the queue */
     int64_t first_unused; /* every number below it is used: where the search for the lowest unused one starts */
     int64_t last_generation, last_ticket, last_event;
 } ProjectRow;
@@ -36,13 +37,23 @@ typedef struct StackRow {
     /* The lease; ticket 0 when there is none. */
     int64_t ticket, generation, lease_seconds; /* lease_seconds 0: plain */
     int64_t since_ms;
-    bool is_collected; /* false only for a grant from the queue that nobody has heard of yet */
-    int purpose;       /* Purpose */
+    /* False only for a grant from the queue that nobody has heard of yet; then `before` is what the stack was before it. */
+    bool is_collected;
+    struct {
+        Slice branch;
+        int64_t requested, requested_ms;
+    } before;
+    int purpose; /* Purpose */
     Slice holder_json;
     /* After it. */
-    int64_t quiet_until_ms; /* 0: not quiet */
+    /* Quiet: nobody gets it before the last holder must have stopped. The service's clock ends it; these say how long it
+     * may take, from the start of the daemon on too: quiet_untold_seconds until the holder has been told (0: he knows, or
+     * his own clock told him), then quiet_seconds. */
+    int64_t quiet_until_ms; /* when it probably ends, for people; 0: not quiet */
+    int64_t quiet_seconds, quiet_untold_seconds;
+    int64_t quiet_ticket;   /* the lease that ended; told to it, quiet_untold_seconds is over. 0: several may hold it */
     int64_t dirty_since;    /* ticket order of turning dirty: the cleaner takes the lowest; 0: not dirty */
-    int64_t clean_failures;
+    int64_t clean_failures; /* in a row */
 } StackRow;
 
 typedef enum RequestState { REQUEST_QUEUED, REQUEST_LIVE, REQUEST_OVER } RequestState;
@@ -58,9 +69,10 @@ typedef enum RequestWhy {
 extern const char *const request_why_names[]; /* "", "released", … ; NULL-terminated */
 
 typedef struct RequestRow {
-    int64_t ticket;   /* the lease's id, and the place in the queue */
+    int64_t ticket;   /* the lease's id, and the place in the queue, for good */
     Slice request_id; /* absent: a lease asked for without one */
     RequestState state;
+    bool is_heard; /* of a queued one: live. One not heard of for a while is passed over, and keeps its place */
     RequestWhy why;
     /* As sent, for comparison with a repeat; lease_seconds FIELD_ABSENT when it was not sent. */
     Slice branch, commit;
@@ -73,6 +85,7 @@ typedef struct RequestRow {
     Slice stack_name;
     int64_t generation;
     bool is_reused, from_queue;
+    bool is_joined; /* other jobs may hold it too: telling one of them that it is over does not tell all */
     /* When over. */
     int64_t ended_ms;
     Slice ended_by;
@@ -104,6 +117,11 @@ typedef enum EventKind {
     EVENT_PROJECT_DELETED,
     EVENT_KEY_CREATED,
     EVENT_KEY_REVOKED,
+    EVENT_QUEUED,
+    EVENT_EXPIRED,
+    EVENT_ABANDONED,
+    EVENT_UNCOLLECTED,
+    EVENT_RESTED, /* its quiet is over */
     EVENT_KIND_COUNT,
 } EventKind;
 extern const char *const event_kind_names[];

@@ -78,7 +78,7 @@ int working_set_init(WorkingSet *set, Arena *arena, Slice project_name) {
 }
 
 static uint64_t want_hash(RowWant want) {
-    uint64_t hash = mix((uint64_t)want.number + (uint64_t)want.query);
+    uint64_t hash = mix((uint64_t)want.number + (uint64_t)want.query + ((uint64_t)want.purpose << 32));
     if (!slice_is_absent(want.text))
         hash ^= slice_hash(want.text);
     if (!slice_is_absent(want.text2))
@@ -91,8 +91,8 @@ static RowWant *find_want(const WorkingSet *set, RowWant key) {
     size_t at = PLACE_NONE, place;
     while ((place = index_next(&set->wants_by_key, hash, &at)) != PLACE_NONE) {
         RowWant *want = &set->wants[place];
-        if (want->query == key.query && want->number == key.number && slice_equal(want->text, key.text) &&
-            slice_equal(want->text2, key.text2))
+        if (want->query == key.query && want->number == key.number && want->purpose == key.purpose &&
+            slice_equal(want->text, key.text) && slice_equal(want->text2, key.text2))
             return want;
     }
     return NULL;

@@ -22,6 +22,9 @@ typedef enum RowQuery {
     ROWS_FREE_ON_BRANCH,    /* text: branch. Available, not quiet; last requested first */
     ROWS_FREE_AT_COMMIT,    /* text: branch, text2: commit. Likewise, with that last_commit and known content */
     ROWS_FREE_OLDEST,       /* available, not quiet; oldest requested first */
+    ROWS_DIRTY_OLDEST,      /* dirty, not quiet; dirty longest (lowest dirty_since) first */
+    ROWS_QUEUE,             /* purpose. Queued and heard of; lowest ticket first */
+    ROWS_QUEUED_BEFORE,     /* purpose, number: ticket. No rows: `count` of those of ROWS_QUEUE with a lower ticket */
     ROWS_NUMBERS_UNUSED,    /* the lowest unused numbers ≥ project.first_unused: set->unused_numbers */
     ROWS_REQUEST_BY_ID,     /* text: requestId */
     ROWS_REQUEST_BY_TICKET, /* number */
@@ -33,11 +36,14 @@ typedef struct RowWant {
     RowQuery query;
     Slice text, text2;
     int64_t number;
+    int purpose;
     uint32_t limit; /* rows to load, in the query's order */
     /* Set by the store. */
     bool is_loaded; /* of every want, also when the project is missing */
-    int64_t edge; /* orders of stacks that found `limit` rows: the last one's `requested` (ROWS_STACK_HIGHEST: number);
-                     * 0: the order has no further row */
+    int64_t
+        edge; /* orders that found `limit` rows: what the order goes by of the last one (requested, number, dirty_since,
+                     * ticket); 0: the order has no further row */
+    int64_t count; /* of ROWS_QUEUED_BEFORE, as the store has it: what the batch changed is not in it */
 } RowWant;
 
 typedef enum RowChange {
@@ -58,6 +64,7 @@ typedef struct StackSlot {
 } StackSlot;
 typedef struct RequestSlot {
     RequestRow row;
+    bool was_waiting; /* as loaded: queued and heard of */
     RowChange change;
 } RequestSlot;
 typedef struct KeySlot {
@@ -91,6 +98,10 @@ typedef struct WorkingSet {
     size_t unused_count, unused_capacity;
     EventRow *events; /* appended by the batch, ids given */
     size_t event_count, event_capacity;
+
+    bool is_queue_due[2]; /* by Purpose: capacity may have come; lease_serve has to look before anything else happens */
+    int64_t *granted;     /* tickets that lease_serve served in this batch */
+    size_t granted_count, granted_capacity;
 
     RowIndex wants_by_key, stacks_by_number, stacks_by_name, requests_by_ticket, requests_by_id, keys_by_id;
 } WorkingSet;

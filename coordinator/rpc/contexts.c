@@ -278,12 +278,14 @@ static void contexts_freep(Contexts **contexts) {
     *contexts = contexts_free(*contexts);
 }
 
+static const OperationOwner owner = {.done = operation_done};
+
 int contexts_new(Contexts **out, nng_socket socket, Service *service, Transport transport) {
     OWN(contexts_freep) Contexts *contexts = calloc(1, sizeof *contexts);
     if (contexts == NULL)
         return -ENOMEM;
     contexts->socket = socket;
-    contexts->shared = (MessageContext){.service = service, .transport = transport, .done = operation_done};
+    contexts->shared = (MessageContext){.service = service, .transport = transport, .owner = &owner};
     (void)pthread_mutex_init(&contexts->lock, NULL);
     (void)pthread_cond_init(&contexts->answered, NULL);
     int error = clock_condition_init(&contexts->changed);

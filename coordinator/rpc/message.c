@@ -78,7 +78,8 @@ bool message_open(Message *message, const MessageContext *context, Slice text, S
     if (auth != NULL && !json_is_null(auth) && !json_is_string(auth))
         return refuse(message, OUTCOME_VALIDATION, "auth must be a text, the API key");
     const json_t *body = body_of(message);
-    if (body == NULL || operation_new(&message->op, context->service, id, context->transport, context->done, call) != 0)
+    if (body == NULL ||
+        operation_new(&message->op, context->service, id, context->transport, context->owner, call) != 0)
         return refuse(message, OUTCOME_INTERNAL, "out of memory");
     if (context->transport != TRANSPORT_CONTROL &&
         service_authenticate(message->op, text_member(message->request, "auth"), address))

@@ -19,7 +19,7 @@ typedef struct Message {
 typedef struct MessageContext {
     Service *service;
     Transport transport; /* TRANSPORT_CONTROL asks for no credential */
-    OperationDone *done;
+    const OperationOwner *owner;
 } MessageContext;
 
 void message_init(Message *message);

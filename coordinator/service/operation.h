@@ -19,7 +19,7 @@ typedef struct Work {
     struct Worker *worker;
     Service *service;
     const OperationRow *row;
-    OperationDone *done;
+    const OperationOwner *owner;
     Transport transport;
     int64_t arrived_us;
 

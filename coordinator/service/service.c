@@ -123,7 +123,7 @@ static void command_init(Command *c, OperationId id) {
                    .expiry_grace_seconds = FIELD_ABSENT};
 }
 
-int operation_new(Operation **out, Service *service, OperationId id, Transport transport, OperationDone *done,
+int operation_new(Operation **out, Service *service, OperationId id, Transport transport, const OperationOwner *owner,
                   void *call) {
     Work *w = calloc(1, sizeof *w);
     if (w == NULL)
@@ -131,7 +131,7 @@ int operation_new(Operation **out, Service *service, OperationId id, Transport t
     w->service = service;
     w->row = operation_row(id);
     w->transport = transport;
-    w->done = done;
+    w->owner = owner;
     w->shown.call = call;
     w->arrived_us = metrics_now_us();
     command_init(&w->command, id);

@@ -21,7 +21,16 @@ typedef struct Operation Operation;
 
 typedef enum Transport { TRANSPORT_HTTP, TRANSPORT_RPC, TRANSPORT_CONTROL } Transport;
 
-typedef void OperationDone(Operation *op);
+/* What the service tells the transport that owns an operation; all but `done` may be NULL. Called by the worker's thread. */
+typedef struct OperationOwner {
+    void (*done)(Operation *op); /* exactly once for each operation that was submitted, never for others */
+    /* The operation waits for a stack, perhaps for long: until `unparked`, which comes once for each `parked` and before
+     * `done`, the transport watches for its peer's hang-up and tells it by service_hang_up. */
+    void (*parked)(Operation *op);
+    void (*unparked)(Operation *op);
+    /* Asked right before a grant is handed over: false when the peer certainly hung up (a socket is peeked). */
+    bool (*is_peer_there)(Operation *op);
+} OperationOwner;
 
 /* What a transport may touch of an operation. */
 struct Operation {
@@ -30,6 +39,10 @@ struct Operation {
     Slice body;              /* JSON; borrowed until operation_free */
     bool is_problem;         /* application/problem+json rather than application/json */
     int retry_after_seconds; /* 0: no Retry-After */
+    /* Set by the transport before service_submit: false when it has no room for one more that waits; then waitSeconds
+     * counts as 0. */
+    bool may_park;
+    uint64_t id; /* for service_hang_up; never used twice */
     /* The transport's own. */
     void *call;
     Operation *next; /* free for the transport's lists from `done` on */
@@ -56,8 +69,8 @@ bool service_is_ready(const Service *service);
 /* Called by the worker's thread once, when the store is broken for good: the process has to end. May be NULL. */
 void service_on_broken(Service *service, void (*fn)(void *), void *arg);
 
-/* `done` is called exactly once for each operation that was submitted, never for others. -ENOMEM. */
-int operation_new(Operation **out, Service *service, OperationId id, Transport transport, OperationDone *done,
+/* `owner` must outlive the operation. -ENOMEM. */
+int operation_new(Operation **out, Service *service, OperationId id, Transport transport, const OperationOwner *owner,
                   void *call) MUST_USE;
 Operation *operation_free(Operation *op); /* takes NULL, returns NULL */
 
@@ -79,8 +92,13 @@ bool service_prepare_query(Operation *op, const json_t *query);
 bool service_prepare_json(Operation *op, const json_t *body);
 /* Answers the operation without the service (a transport's own refusal): always leaves an answer. */
 void service_refuse(Operation *op, Outcome outcome, const char *field, const char *detail);
+/* Whether it may come to wait for a stack (a long poll): what the transport's ceiling for waiters counts. After prepare. */
+bool operation_may_wait(const Operation *op);
 /* Ownership goes to the service until done(op). Never fails: the place in the queue was taken by service_prepare. */
 void service_submit(Operation *op);
+/* The peer of a parked operation hung up: it is handed back soon, and its request is not live until heard of again. By any
+ * thread; an id that is not parked (any more) is ignored. */
+void service_hang_up(Service *service, uint64_t operation_id);
 
 /* A problem+json body without an operation (unknown route, too large, not HTTP's method): appended to `out`. */
 void service_problem(Outcome outcome, const char *detail, Buffer *out);

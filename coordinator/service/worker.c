@@ -127,7 +127,7 @@ static void hand_back(Worker *w, Work *const *works, size_t count) {
         log_operation(w, works[i]);
         metrics_operation(w->o.metrics, works[i]->command.operation, works[i]->outcome, now - works[i]->arrived_us);
         worker_give_place_back(works[i]);
-        works[i]->done(&works[i]->shown);
+        works[i]->owner->done(&works[i]->shown);
     }
 }
 
@@ -175,7 +175,7 @@ static void publish(Worker *w) {
 
 /* What certainly did not happen runs again one by one, so that one operation's failure is its own. */
 static void run_batch(Worker *w, Work *const *works, size_t count) {
-    Moment moment = {.wall_ms = clock_wall_ms(w->o.clock), .boot_ms = clock_boot_ms(w->o.clock)};
+    Moment moment = {.wall_ms = clock_wall_ms(w->o.clock)};
     int r = batch_run(&w->batch, w->o.store, &moment, works, count);
     if (r == 0) {
         metrics_batch(w->o.metrics, count);

@@ -28,6 +28,9 @@ static int each_row(SqliteStore *s, const StoreRows *rows, sqlite3_stmt *stateme
     case LIST_KEYS:
         r = sqlite_decode_key(s, statement, NULL, &key);
         return r != 0 ? r : rows->key(rows->arg, &key);
+    case LIST_QUEUE:
+    case LIST_WATCHED:
+        break;
     }
     return -EINVAL;
 }
@@ -93,6 +96,9 @@ static int read_list(SqliteStore *s, const ReadQuery *query, const StoreRows *ro
         return read_projects(s, query, rows);
     case LIST_KEYS:
         return read_keys(s, query, rows, project);
+    case LIST_QUEUE:
+    case LIST_WATCHED:
+        break;
     }
     return -EINVAL;
 }

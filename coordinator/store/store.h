@@ -34,7 +34,14 @@ typedef struct StoreOptions {
         *program; /* "stack-coordinator 0.1.0": noted in the schema, told when a schema is too new; may be NULL */
 } StoreOptions;
 
-typedef enum ListQuery { LIST_STACKS, LIST_EVENTS, LIST_PROJECTS, LIST_KEYS } ListQuery;
+typedef enum ListQuery {
+    LIST_STACKS,
+    LIST_QUEUE, /* queued requests by ticket, of both purposes; `after` is a ticket */
+    LIST_EVENTS,
+    LIST_PROJECTS,
+    LIST_KEYS,
+    LIST_WATCHED, /* what the service's clock watches, of all projects: `watched_*` below; needs no order */
+} ListQuery;
 typedef struct ReadQuery {
     ListQuery list;
     Slice project;
@@ -48,7 +55,11 @@ typedef struct ReadQuery {
 /* Called for each row in order; the row's texts live until it returns. Non-zero stops and is returned by store_read. */
 typedef struct StoreRows {
     int (*stack)(void *arg, const StackRow *row);
+    int (*request)(void *arg, const RequestRow *row);
     int (*event)(void *arg, const EventRow *row);
+    /* Of LIST_WATCHED: stacks that are bound, not collected or quiet; requests that are queued. */
+    int (*watched_stack)(void *arg, const ProjectRow *project, const StackRow *row);
+    int (*watched_request)(void *arg, const ProjectRow *project, const RequestRow *row);
     int (*project)(void *arg, const ProjectRow *row);
     int (*key)(void *arg, const KeyRow *row);
     void *arg;

@@ -36,9 +36,11 @@ static void done(Operation *op) {
     (void)pthread_mutex_unlock(&h->mutex);
 }
 
+static const OperationOwner owner = {.done = done};
+
 static Operation *start_call(House *h, OperationId id, Transport transport, const char *body) {
     Operation *op;
-    assert_int_equal(operation_new(&op, h->service, id, transport, done, h), 0);
+    assert_int_equal(operation_new(&op, h->service, id, transport, &owner, h), 0);
     if (transport != TRANSPORT_CONTROL)
         (void)service_authenticate(op, slice_of(h->key), slice_of("127.0.0.1"));
     if (!service_prepare(op, slice_of(body))) {

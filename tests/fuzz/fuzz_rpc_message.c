@@ -39,6 +39,8 @@ static void done(Operation *op) {
     (void)pthread_mutex_unlock(&h->mutex);
 }
 
+static const OperationOwner owner = {.done = done};
+
 static void tear_down(House *h) {
     if (h->service != NULL) {
         service_drain(h->service);
@@ -67,7 +69,7 @@ static void set_up(House *h) {
 
 /* The whole envelope, parsed. */
 static json_t *ask(House *h, Transport transport, Slice text) {
-    const MessageContext context = {.service = h->service, .transport = transport, .done = done};
+    const MessageContext context = {.service = h->service, .transport = transport, .owner = &owner};
     Message message;
     message_init(&message);
     h->is_answered = false;

@@ -494,6 +494,9 @@ static bool is_listed(const ReadQuery *q, const void *row) {
                (slice_is_absent(q->stack_name) || slice_equal(event->row.stack_name, q->stack_name));
     case LIST_PROJECTS:
         return slice_is_absent(q->after_text) || slice_compare(project->name, q->after_text) > 0;
+    case LIST_QUEUE:
+    case LIST_WATCHED:
+        break;
     case LIST_KEYS:
     default:
         return slice_is_absent(q->project) || slice_equal(key->project, q->project);
@@ -508,6 +511,9 @@ static int hand_over(const ReadQuery *q, const StoreRows *rows, const void *row)
         return rows->event(rows->arg, &((const EventEntry *)row)->row);
     case LIST_PROJECTS:
         return rows->project(rows->arg, row);
+    case LIST_QUEUE:
+    case LIST_WATCHED:
+        break;
     case LIST_KEYS:
     default:
         return rows->key(rows->arg, row);

@@ -37,7 +37,6 @@ Command world_command(OperationId operation) {
 
 void world_do_all(World *w, const Command *commands, size_t count, Answer *answers) {
     w->moment.wall_ms += 1000;
-    w->moment.boot_ms += 1000;
     assert_int_equal(simulate_batch(w->store, &w->arena, &w->moment, commands, count, answers), 0);
 }
 

@@ -13,7 +13,7 @@ typedef struct StubOperation {
     Operation shown;
     Service *service;
     OperationId id;
-    OperationDone *done;
+    const OperationOwner *owner;
     bool is_authenticated, is_held;
     Buffer text;
 } StubOperation;
@@ -49,7 +49,7 @@ static void *work(void *arg) {
         while (batch != NULL) {
             Operation *op = batch;
             batch = op->next;
-            stub_of(op)->done(op);
+            stub_of(op)->owner->done(op);
         }
         (void)pthread_mutex_lock(&service->lock);
     }
@@ -131,7 +131,7 @@ bool service_is_ready(const Service *service) {
     return atomic_load(&((Service *)(uintptr_t)service)->is_ready);
 }
 
-int operation_new(Operation **out, Service *service, OperationId id, Transport transport, OperationDone *done,
+int operation_new(Operation **out, Service *service, OperationId id, Transport transport, const OperationOwner *owner,
                   void *call) {
     (void)transport;
     StubOperation *op = calloc(1, sizeof *op);
@@ -139,7 +139,7 @@ int operation_new(Operation **out, Service *service, OperationId id, Transport t
         return -ENOMEM;
     op->service = service;
     op->id = id;
-    op->done = done;
+    op->owner = owner;
     op->shown.call = call;
     buffer_init(&op->text, ANSWER_MAX);
     atomic_fetch_add(&service->operations, 1);
