@@ -34,6 +34,8 @@
 #define BATCH_MAX 256                    /* operations of one transaction */
 #define QUEUE_MAX 8192                   /* operations waiting for the worker; requests are refused at ¾ */
 #define DECIDE_ROUNDS_MAX 3              /* loads one batch may need before its decisions stand */
+#define LONG_POLL_IDS 4096               /* hash buckets for operations that wait */
+#define DUE_MAX 256                      /* of what time made due, so much is decided in one transaction */
 #define KEY_CACHE_MAX 16384              /* keys and projects known without asking the store */
 #define SNAPSHOT_MAX 1024                /* projects whose rendered list is kept */
 #define SNAPSHOT_BYTES_MAX (1024 * 1024) /* … if it is no longer than this */
@@ -55,3 +57,9 @@
 #define PRUNE_ROWS_MAX 512       /* rows one pruning step deletes */
 #define PRUNE_PATIENCE_MS 600000 /* pruning waits for a quiet moment, at most so long */
 #define WAL_PAGES_MAX 4096       /* checkpoint between batches past this */
+
+/* What time does, by the lease clock. */
+#define WATCH_STEP_MAX_MS 2000         /* the clock advances at most so far a tick */
+#define COLLECT_MS 20000               /* a grant from the queue is collected within this */
+#define QUEUE_LIVE_MS 60000            /* a queued request is live so long after it was heard of */
+#define QUEUE_KEPT_MS (10 * 60 * 1000) /* … and keeps its place so long after that */

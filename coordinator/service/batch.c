@@ -8,8 +8,11 @@
 
 #include "base/limits.h"
 
-void batch_init(Batch *b) {
-    *b = (Batch){0};
+#define RETRY_AFTER_DRAIN_SECONDS 1
+#define RETRY_AFTER_SECONDS 5 /* of a request that waits without a connection that does */
+
+void batch_init(Batch *b, Watch *watch) {
+    *b = (Batch){.watch = watch};
     arena_init(&b->arena);
 }
 
@@ -17,114 +20,184 @@ void batch_deinit(Batch *b) {
     arena_deinit(&b->arena);
 }
 
-static WorkingSet *find_set(const Batch *b, Slice project) {
-    for (size_t i = 0; i < b->set_count; i++)
-        if (slice_equal(b->sets[i]->project_name, project))
-            return b->sets[i];
-    return NULL;
-}
+/* One thing to decide: an operation, or what time made due. */
+typedef struct Step {
+    Work *work; /* NULL: `due` */
+    const Due *due;
+    Slice project;
+    WorkingSet *set; /* b->sets[set_at] */
+    size_t set_at;
+    bool is_decided;
+} Step;
 
-static int set_for(Batch *b, Slice project, WorkingSet **out) {
-    WorkingSet *set = find_set(b, project);
-    if (set == NULL) {
-        set = arena_alloc(&b->arena, sizeof *set);
-        if (set == NULL)
-            return -ENOMEM;
-        int r = working_set_init(set, &b->arena, project);
-        if (r < 0)
-            return r;
-        b->sets[b->set_count++] = set;
+static int find_set(Batch *b, Step *s) {
+    for (s->set_at = 0; s->set_at < b->set_count; s->set_at++) {
+        s->set = b->sets[s->set_at];
+        if (slice_equal(s->set->project_name, s->project))
+            return 0;
     }
-    *out = set;
+    WorkingSet *set = arena_alloc(&b->arena, sizeof *set);
+    int r = set == NULL ? -ENOMEM : working_set_init(set, &b->arena, s->project);
+    s->set = NULL;
+    if (r < 0)
+        return r;
+    b->sets[b->set_count++] = set;
+    s->set = set;
     return 0;
 }
 
-static int want_pending(Batch *b, Work *const *works, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        Work *w = works[i];
-        if (w->is_decided)
+static int want_pending(Batch *b, Step *steps, size_t count) {
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        Step *s = &steps[i];
+        if (s->is_decided)
             continue;
-        int r = w->set != NULL ? 0 : set_for(b, w->command.project, &w->set);
+        if (s->set == NULL)
+            r = find_set(b, s);
         if (r == 0)
-            r = lease_want(w->set, &w->command);
-        if (r < 0)
-            return r;
+            r = s->work != NULL ? lease_want(s->set, &s->work->command) : lease_want_due(s->set, s->due);
+    }
+    return r;
+}
+
+/* ---- answers ---- */
+
+static void tell_expiry(Answer *answer, const Moment *moment, int64_t left_ms) {
+    answer->lease.expires_ms = moment->wall_ms + left_ms;
+    answer->lease.expires_in_seconds = left_ms / 1000;
+}
+
+/* What is left of a lease, by the lease clock; a lease that this batch grants has all of it. */
+static int add_lease(Batch *b, const Step *s, const Moment *moment, Answer *answer) {
+    const ProjectRow *project = &s->set->project;
+    answer->lease.secret = lease_secret_make(&b->arena, project->name, answer->lease_ref, project->lease_key);
+    if (slice_is_absent(answer->lease.secret))
+        return -ENOMEM;
+    const RequestSlot *request = working_set_request(s->set, answer->lease_ref.ticket);
+    int64_t seconds = request != NULL ? request->row.lease_seconds : FIELD_ABSENT;
+    if (seconds != FIELD_ABSENT && seconds > 0) {
+        int64_t most = seconds < project->max_hold_seconds ? seconds : project->max_hold_seconds;
+        tell_expiry(answer, moment, watch_left(b->watch, project->name, answer->lease_ref.ticket, most * 1000));
     }
     return 0;
+}
+
+static void add_renewal(const Batch *b, const Step *s, const Moment *moment, Answer *answer) {
+    const Command *c = &s->work->command;
+    const RequestSlot *request = working_set_request(s->set, c->lease_ref.ticket);
+    int64_t seconds = c->lease_seconds;
+    if (seconds == FIELD_ABSENT && request != NULL)
+        seconds = request->row.lease_seconds;
+    if (request == NULL || request->row.lease_seconds == FIELD_ABSENT || request->row.lease_seconds <= 0)
+        return; /* a plain lease has no end */
+    tell_expiry(answer, moment, watch_left_renewed(b->watch, c->project, c->lease_ref.ticket, seconds));
 }
 
 /* The parts of an answer that only the service can make, then its bytes. */
-static int finish_answer(Batch *b, Work *w, Answer *answer) {
-    if (answer->outcome == OUTCOME_DONE && answer->has_lease) {
-        const ProjectRow *project = &w->set->project;
-        answer->lease.secret = lease_secret_make(&b->arena, project->name, answer->lease_ref, project->lease_key);
-        if (slice_is_absent(answer->lease.secret))
-            return -ENOMEM;
-    }
-    if (answer->outcome == OUTCOME_DONE && w->made_key[0] != '\0') {
+static int finish_answer(Batch *b, const Step *s, const Moment *moment, Answer *answer) {
+    Work *w = s->work;
+    bool is_done = answer->outcome == OUTCOME_DONE;
+    if (is_done && answer->has_lease && add_lease(b, s, moment, answer) < 0)
+        return -ENOMEM;
+    if (is_done && w->command.operation == OP_RENEW_LEASE)
+        add_renewal(b, s, moment, answer);
+    if (answer->outcome == OUTCOME_QUEUED)
+        answer->retry_after_seconds = w->is_draining    ? RETRY_AFTER_DRAIN_SECONDS
+                                      : w->is_wait_over ? 0
+                                                        : RETRY_AFTER_SECONDS;
+    if (is_done && w->made_key[0] != '\0') {
         answer->key = slice_of(w->made_key);
         answer->key_id = slice_of(w->made.id);
     }
     return work_answer(w, answer) ? 0 : -ENOMEM;
 }
 
+/* ---- deciding ---- */
+
+/* A Decision for one step, the queue served before it: what was freed first goes to whoever waited first. */
+static int decide(Batch *b, Step *s, const Moment *moment) {
+    int r = lease_serve(s->set, moment);
+    if (r != DECISION_DONE)
+        return r;
+    if (s->work == NULL)
+        return lease_decide_due(s->set, s->due, moment);
+    Answer answer;
+    answer_init(&answer);
+    r = lease_decide(s->set, &s->work->command, moment, &answer);
+    if (r < 0 || r == DECISION_NEEDS_ROWS)
+        return r;
+    int finished = finish_answer(b, s, moment, &answer);
+    return finished < 0 ? finished : r;
+}
+
 /* Decides what is pending, in order; a project stops at its first wish for more rows. */
-static int decide_pending(Batch *b, const Moment *moment, Work *const *works, size_t count, size_t *left) {
-    const WorkingSet *stopped[BATCH_MAX];
-    size_t stopped_count = 0;
+static int decide_pending(Batch *b, const Moment *moment, Step *steps, size_t count, size_t *left) {
+    bool is_stopped[BATCH_MAX + DUE_MAX] = {false}; /* as b->sets */
     *left = 0;
     for (size_t i = 0; i < count; i++) {
-        Work *w = works[i];
-        if (w->is_decided)
+        Step *s = &steps[i];
+        if (s->is_decided)
             continue;
-        bool is_stopped = false;
-        for (size_t s = 0; s < stopped_count; s++)
-            is_stopped |= stopped[s] == w->set;
-        Answer answer;
-        answer_init(&answer);
-        int decision = is_stopped ? DECISION_NEEDS_ROWS : lease_decide(w->set, &w->command, moment, &answer);
-        if (decision < 0)
-            return decision;
-        if (decision == DECISION_NEEDS_ROWS) {
-            if (!is_stopped)
-                stopped[stopped_count++] = w->set;
-            ++*left;
-            continue;
-        }
-        w->is_decided = true;
-        int r = finish_answer(b, w, &answer);
+        int r = is_stopped[s->set_at] ? DECISION_NEEDS_ROWS : decide(b, s, moment);
         if (r < 0)
             return r;
+        is_stopped[s->set_at] |= r == DECISION_NEEDS_ROWS;
+        s->is_decided = r != DECISION_NEEDS_ROWS;
+        *left += !s->is_decided;
+    }
+    for (size_t at = 0; at < b->set_count; at++) {
+        int r = is_stopped[at] ? DECISION_DONE : lease_serve(b->sets[at], moment);
+        if (r < 0)
+            return r;
+        *left += r == DECISION_NEEDS_ROWS;
     }
     return 0;
 }
 
-static int decide_all(Batch *b, Store *store, const Moment *moment, Work *const *works, size_t count) {
+/* Each round decides or serves at least one; DECIDE_ROUNDS_MAX more are for wishes that follow from one another. */
+static int decide_all(Batch *b, Store *store, const Moment *moment, Step *steps, size_t count) {
     size_t left = count;
-    /* Each round decides at least the first that is pending; wishes are for rows of that one. */
-    for (size_t round = 0; left > 0 && round < count + DECIDE_ROUNDS_MAX; round++) {
-        int r = want_pending(b, works, count);
+    size_t rounds = 2 * count + DECIDE_ROUNDS_MAX + BATCH_MAX;
+    for (size_t round = 0; left > 0 && round < rounds; round++) {
+        int r = want_pending(b, steps, count);
         if (r == 0)
             r = store_load(store, b->sets, b->set_count);
         if (r == 0)
-            r = decide_pending(b, moment, works, count, &left);
+            r = decide_pending(b, moment, steps, count, &left);
         if (r != 0)
             return r;
     }
     return left == 0 ? 0 : -EDEADLK;
 }
 
-int batch_run(Batch *b, Store *store, const Moment *moment, Work *const *works, size_t count) {
+/* The watch follows after the COMMIT, when nothing may fail any more. */
+static int reserve_watch(const Batch *b) {
+    size_t rows = 0;
+    for (size_t i = 0; i < b->set_count; i++)
+        rows += b->sets[i]->stack_count + b->sets[i]->request_count;
+    return watch_reserve(b->watch, rows, b->set_count);
+}
+
+static int save(const Batch *b, Store *store) {
+    int r = reserve_watch(b);
+    if (r == 0)
+        r = store_save(store, (WorkingSet **)b->sets, b->set_count);
+    return r;
+}
+
+int batch_run(Batch *b, Store *store, const Moment *moment, const BatchInput *input) {
+    Step steps[BATCH_MAX + DUE_MAX];
+    size_t count = 0;
     arena_reset(&b->arena);
     b->set_count = 0;
-    for (size_t i = 0; i < count; i++) {
-        works[i]->is_decided = false;
-        works[i]->set = NULL;
-    }
+    for (size_t i = 0; i < input->count; i++)
+        steps[count++] = (Step){.work = input->works[i], .project = input->works[i]->command.project};
+    for (size_t i = 0; i < input->due_count; i++)
+        steps[count++] = (Step){.due = &input->dues[i].due, .project = input->dues[i].project};
     int r = store_begin(store);
     if (r != 0)
         return r;
-    r = decide_all(b, store, moment, works, count);
+    r = decide_all(b, store, moment, steps, count);
     bool is_changed = false;
     for (size_t i = 0; i < b->set_count; i++)
         is_changed |= working_set_is_changed(b->sets[i]);
@@ -132,7 +205,7 @@ int batch_run(Batch *b, Store *store, const Moment *moment, Work *const *works, 
         store_rollback(store);
         return r;
     }
-    r = store_save(store, b->sets, b->set_count);
+    r = save(b, store);
     if (r == 0)
         r = store_commit(store);
     else

@@ -6,19 +6,29 @@
 
 #include "lease/decide.h"
 #include "service/operation.h"
+#include "service/watch.h"
 
 typedef struct Batch {
     Arena arena;
-    WorkingSet *sets[BATCH_MAX]; /* one a project, in the arena */
+    Watch *watch; /* borrowed: says what leases have left, makes room for what follows a COMMIT */
+    WorkingSet *sets[BATCH_MAX + DUE_MAX]; /* one a project, in the arena */
     size_t set_count;
 } Batch;
 
-void batch_init(Batch *batch);
+void batch_init(Batch *batch, Watch *watch);
 void batch_deinit(Batch *batch);
 
+/* What one transaction is to decide: operations in order of arrival, then what time made due. */
+typedef struct BatchInput {
+    Work *const *works;
+    size_t count; /* ≤ BATCH_MAX */
+    const WatchDue *dues;
+    size_t due_count; /* ≤ DUE_MAX */
+} BatchInput;
+
 /*
- * Decides the resolved operations in order and commits. 0: all are answered, and what they changed is durable; the sets
+ * Decides everything, serves the queues that got something to give, and commits. 0: all are answered, and what they changed is durable; the sets
  * stay readable until the next run. Else a store result or -errno: no operation is answered; all but STORE_UNKNOWN and
  * STORE_BROKEN mean that certainly nothing happened.
  */
-int batch_run(Batch *batch, Store *store, const Moment *moment, Work *const *works, size_t count) MUST_USE;
+int batch_run(Batch *batch, Store *store, const Moment *moment, const BatchInput *input) MUST_USE;

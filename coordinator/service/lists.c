@@ -16,6 +16,10 @@ typedef struct Render {
     int64_t next;   /* the last row written, once the list was cut; FIELD_ABSENT */
     int64_t last;
     bool is_first;
+    const Watch *watch;
+    int64_t wall_ms;
+    Slice project;
+    int64_t after, positions[2]; /* of listQueue: the last ticket not wanted; by purpose */
 } Render;
 
 enum { RENDER_CUT = 1000 }; /* stops store_read; never leaves this file */
@@ -45,6 +49,8 @@ static int stack_row(void *arg, const StackRow *row) {
     (void)snprintf(id, sizeof id, "%lld", (long long)row->ticket);
     bool is_leased = row->ticket != 0;
     bool is_quiet = row->quiet_until_ms != 0;
+    bool is_bound = is_leased && row->lease_seconds > 0;
+    int64_t left = is_bound ? watch_left(r->watch, r->project, row->ticket, row->lease_seconds * 1000) : 0;
     StackItem item = {
         .number = row->number,
         .created_ms = row->created_ms,
@@ -63,11 +69,32 @@ static int stack_row(void *arg, const StackRow *row) {
         .lease = {.id = slice_of(id),
                   .generation = row->generation,
                   .since_ms = row->since_ms,
-                  .expires_ms = FIELD_ABSENT,
+                  .expires_ms = is_bound ? r->wall_ms + left : FIELD_ABSENT,
                   .holder_json = row->holder_json},
     };
     r->last = row->number;
     fields_encode(&stack_item_fields, &item, r->out);
+    return 0;
+}
+
+/* Positions are told from the head of each queue, whatever page is asked for. */
+static int request_row(void *arg, const RequestRow *row) {
+    Render *r = arg;
+    int64_t position = row->is_heard ? ++r->positions[row->purpose] : FIELD_ABSENT;
+    if (row->ticket <= r->after)
+        return 0;
+    if (!row_begin(r))
+        return RENDER_CUT;
+    QueueItem item = {
+        .ticket = row->ticket,
+        .position = position,
+        .since_ms = row->created_ms,
+        .purpose = name_of(purpose_names[row->purpose]),
+        .branch = row->branch,
+        .holder_json = row->holder_json,
+    };
+    r->last = row->ticket;
+    fields_encode(&queue_item_fields, &item, r->out);
     return 0;
 }
 
@@ -138,6 +165,7 @@ static const struct {
     int64_t rows_default; /* 0: all */
 } lists[OP_COUNT] = {
     [OP_LIST_STACKS] = {"stacks", LIST_STACKS, true, 0},
+    [OP_LIST_QUEUE] = {"queue", LIST_QUEUE, true, 0},
     [OP_LIST_EVENTS] = {"events", LIST_EVENTS, true, EVENT_PAGE_MAX},
     [OP_LIST_PROJECTS] = {"projects", LIST_PROJECTS, false, 0},
     [OP_LIST_KEYS] = {"keys", LIST_KEYS, false, 0},
@@ -167,7 +195,7 @@ static int find_tail(Store *store, ReadQuery *query) {
     return r;
 }
 
-int list_render(Store *store, const Command *c, size_t ceiling, Buffer *out) {
+int list_render(Store *store, const Watch *watch, int64_t wall_ms, const Command *c, size_t ceiling, Buffer *out) {
     int64_t limit = c->limit != FIELD_ABSENT ? c->limit : lists[c->operation].rows_default;
     ReadQuery query = {.list = lists[c->operation].query,
                        .project = c->project,
@@ -180,16 +208,26 @@ int list_render(Store *store, const Command *c, size_t ceiling, Buffer *out) {
         r = find_tail(store, &query);
     if (r != 0)
         return r;
-    if (limit != 0)
-        query.limit = limit + 1;
+    if (c->operation == OP_LIST_QUEUE)
+        query.after = FIELD_ABSENT;
+    query.limit = limit != 0 && c->operation != OP_LIST_QUEUE ? limit + 1 : 0;
     buffer_printf(out, "{\"%s\":[", lists[c->operation].member);
     Render render = {.out = out,
                      .start = out->len,
                      .ceiling = ceiling,
                      .left = limit != 0 ? limit : INT64_MAX,
                      .next = FIELD_ABSENT,
-                     .is_first = true};
-    StoreRows rows = {.stack = stack_row, .event = event_row, .project = project_row, .key = key_row, .arg = &render};
+                     .is_first = true,
+                     .watch = watch,
+                     .wall_ms = wall_ms,
+                     .project = c->project,
+                     .after = c->after != FIELD_ABSENT ? c->after : 0};
+    StoreRows rows = {.stack = stack_row,
+                      .request = request_row,
+                      .event = event_row,
+                      .project = project_row,
+                      .key = key_row,
+                      .arg = &render};
     r = store_read(store, &query, &rows);
     if (r != 0 && r != RENDER_CUT)
         return r;

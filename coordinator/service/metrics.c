@@ -15,6 +15,10 @@ static const char *const latency_labels[] = {"0.00025", "0.0005", "0.001", "0.00
 static const int64_t batch_bounds[] = {1, 2, 4, 8, 16, 32, 64, 128, 256};
 static const char *const batch_labels[] = {"1", "2", "4", "8", "16", "32", "64", "128", "256"};
 
+static const int64_t span_bounds_ms[] = {1000,    5000,    15000,   60000,    300000,  900000,
+                                         1800000, 3600000, 7200000, 21600000, 86400000};
+static const char *const span_labels[] = {"1", "5", "15", "60", "300", "900", "1800", "3600", "7200", "21600", "86400"};
+
 #define BUCKETS_MAX 16
 
 typedef struct Histogram {
@@ -35,7 +39,8 @@ static const char *const store_error_names[] = {"full", "io", "unknown_commit", 
 
 struct Metrics {
     atomic_llong operations[OP_COUNT][OUTCOME_COUNT];
-    Histogram latency, batches;
+    Histogram latency, batches, waited, held, handed_off;
+    atomic_llong mishaps[MISHAP_COUNT], waiting, parked;
     atomic_llong store_errors[ERROR_KINDS];
     atomic_llong stacks[STACK_GONE];
 };
@@ -97,6 +102,27 @@ void metrics_store_error(Metrics *m, int store_result) {
     bump(&m->store_errors[kind], 1);
 }
 
+void metrics_waited(Metrics *m, int64_t ms) {
+    observe(&m->waited, span_bounds_ms, COUNT_OF(span_bounds_ms), ms > 0 ? ms : 0);
+}
+
+void metrics_held(Metrics *m, int64_t ms) {
+    observe(&m->held, span_bounds_ms, COUNT_OF(span_bounds_ms), ms > 0 ? ms : 0);
+}
+
+void metrics_handed_off(Metrics *m, int64_t microseconds) {
+    observe(&m->handed_off, latency_bounds_us, COUNT_OF(latency_bounds_us), microseconds);
+}
+
+void metrics_mishap(Metrics *m, LeaseMishap mishap) {
+    bump(&m->mishaps[mishap], 1);
+}
+
+void metrics_waiting(Metrics *m, int64_t requests, int64_t connections) {
+    atomic_store_explicit(&m->waiting, requests, memory_order_relaxed);
+    atomic_store_explicit(&m->parked, connections, memory_order_relaxed);
+}
+
 void metrics_start_counts(Metrics *m, const StoreCounts *counts) {
     for (size_t s = 0; s < STACK_GONE; s++)
         atomic_store(&m->stacks[s], counts->stacks[s]);
@@ -123,6 +149,41 @@ static void write_buckets(Buffer *out, const char *name, const Histogram *h, con
     buffer_printf(out, "%s_bucket{le=\"+Inf\"} %lld\n", name, (long long)running);
 }
 
+/* Bounds in units of which `second` are one second. */
+static void write_seconds(Buffer *out, const char *name, const char *help, const Histogram *h,
+                          const char *const *labels, size_t count, int64_t second) {
+    write_head(out, name, "histogram", help);
+    write_buckets(out, name, h, labels, count);
+    int64_t us = value(&h->sum) * (1000000 / second);
+    buffer_printf(out, "%s_sum %lld.%06lld\n%s_count %lld\n", name, (long long)(us / 1000000),
+                  (long long)(us % 1000000), name, (long long)value(&h->count));
+}
+
+static void write_waiting(const Metrics *m, Buffer *out) {
+    write_head(out, "stack_coordinator_waiting_requests", "gauge", "Requests in the queues of all projects.");
+    buffer_printf(out, "stack_coordinator_waiting_requests %lld\n", (long long)value(&m->waiting));
+    write_head(out, "stack_coordinator_waiting_connections", "gauge", "Connections that wait for a stack.");
+    buffer_printf(out, "stack_coordinator_waiting_connections %lld\n", (long long)value(&m->parked));
+    write_seconds(out, "stack_coordinator_wait_duration_seconds", "How long requests waited that the queue served.",
+                  &m->waited, span_labels, COUNT_OF(span_bounds_ms), 1000);
+    write_seconds(out, "stack_coordinator_hold_duration_seconds", "How long leases were held that ended.", &m->held,
+                  span_labels, COUNT_OF(span_bounds_ms), 1000);
+    write_seconds(out, "stack_coordinator_handoff_duration_seconds",
+                  "From the commit that served a waiting connection to its answer.", &m->handed_off, latency_labels,
+                  COUNT_OF(latency_bounds_us), 1000000);
+    static const char *const mishaps[][2] = {
+        [MISHAP_LOST] = {"stack_coordinator_leases_lost_total", "Leases that nobody renewed, or that lasted too long."},
+        [MISHAP_UNCOLLECTED] = {"stack_coordinator_grants_uncollected_total",
+                                "Grants from the queue that nobody came for."},
+        [MISHAP_ABANDONED] = {"stack_coordinator_requests_abandoned_total",
+                              "Queued requests not heard of for too long."},
+    };
+    for (size_t i = 0; i < MISHAP_COUNT; i++) {
+        write_head(out, mishaps[i][0], "counter", mishaps[i][1]);
+        buffer_printf(out, "%s %lld\n", mishaps[i][0], (long long)value(&m->mishaps[i]));
+    }
+}
+
 static void write_operations(const Metrics *m, Buffer *out) {
     write_head(out, "stack_coordinator_operations_total", "counter", "Operations answered, by outcome.");
     for (OperationId op = 0; op < OP_COUNT; op++) {
@@ -140,12 +201,9 @@ void metrics_write(const Metrics *m, const char *version, Buffer *out) {
     buffer_printf(out, "stack_coordinator_build_info{version=\"%s\"} 1\n", version);
     write_operations(m, out);
 
-    const char *latency = "stack_coordinator_operation_duration_seconds";
-    write_head(out, latency, "histogram", "From an operation's arrival to its answer.");
-    write_buckets(out, latency, &m->latency, latency_labels, COUNT_OF(latency_bounds_us));
-    int64_t sum = value(&m->latency.sum);
-    buffer_printf(out, "%s_sum %lld.%06lld\n", latency, (long long)(sum / 1000000), (long long)(sum % 1000000));
-    buffer_printf(out, "%s_count %lld\n", latency, (long long)value(&m->latency.count));
+    write_seconds(out, "stack_coordinator_operation_duration_seconds", "From an operation's arrival to its answer.",
+                  &m->latency, latency_labels, COUNT_OF(latency_bounds_us), 1000000);
+    write_waiting(m, out);
 
     const char *batch = "stack_coordinator_batch_operations";
     write_head(out, batch, "histogram", "Operations decided in one transaction.");

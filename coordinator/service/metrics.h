@@ -18,6 +18,15 @@ int64_t metrics_now_us(void);
 void metrics_operation(Metrics *m, OperationId operation, Outcome outcome, int64_t microseconds);
 void metrics_batch(Metrics *m, size_t operations);
 void metrics_store_error(Metrics *m, int store_result);
+/* How long a request waited before the queue served it; a lease was held. Negative ones (wall time stepped) count as 0. */
+void metrics_waited(Metrics *m, int64_t milliseconds);
+void metrics_held(Metrics *m, int64_t milliseconds);
+/* From the COMMIT that granted a waiting request to its answer. */
+void metrics_handed_off(Metrics *m, int64_t microseconds);
+/* What time, or nobody's coming, did. */
+typedef enum LeaseMishap { MISHAP_LOST, MISHAP_UNCOLLECTED, MISHAP_ABANDONED, MISHAP_COUNT } LeaseMishap;
+void metrics_mishap(Metrics *m, LeaseMishap mishap);
+void metrics_waiting(Metrics *m, int64_t requests, int64_t connections);
 /* The gauges start from a count of the store and then follow the rows the worker saves. */
 void metrics_start_counts(Metrics *m, const StoreCounts *counts);
 void metrics_stack_moved(Metrics *m, StackState from, StackState to); /* STACK_GONE: not there */

@@ -32,6 +32,7 @@ static int retry_after(Outcome outcome) {
 
 static void set_answer(Work *w, Outcome outcome, Slice body) {
     w->outcome = outcome;
+    w->answered_ref = (LeaseRef){0};
     w->shown.status = outcome_row(outcome)->http_status;
     w->shown.body = body;
     w->shown.is_problem = outcome != OUTCOME_DONE && outcome != OUTCOME_QUEUED;
@@ -52,6 +53,9 @@ bool work_answer(Work *w, const Answer *answer) {
         return false;
     }
     set_answer(w, answer->outcome, buffer_slice(&w->answer));
+    w->answered_ref = answer->lease_ref;
+    if (answer->outcome == OUTCOME_QUEUED)
+        w->shown.retry_after_seconds = (int)answer->retry_after_seconds;
     return true;
 }
 

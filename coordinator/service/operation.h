@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "base/heap.h"
 #include "service/secrets.h"
 #include "service/service.h"
 #include "service/snapshots.h"
@@ -38,10 +39,17 @@ typedef struct Work {
     char made_key[KEY_TEXT_SIZE]; /* createProject, createKey: shown once, in the answer */
     KeyClaim made;
 
-    bool has_place;         /* in the queue */
-    bool is_resolved;       /* who asks is known, the command is ready to be decided */
-    bool is_decided;        /* in the batch under way */
-    struct WorkingSet *set; /* likewise: of its project */
+    bool has_place;     /* in the queue */
+    bool is_resolved;   /* who asks is known, the command is ready to be decided */
+    bool is_wait_over;  /* a long poll that waited long enough, or may not wait any longer */
+    bool is_draining;   /* … because the coordinator goes down */
+    int64_t granted_us; /* it waited while its request was granted: since then; 0: it did not */
+    struct {
+        HeapItem timer;
+        struct Work *next_by_id, *next_by_ticket;
+        int64_t ticket;
+    } parked;              /* the parking's */
+    LeaseRef answered_ref; /* Answer.lease_ref */
     Outcome outcome;
     Buffer answer;      /* bytes of shown.body */
     Snapshot *snapshot; /* … or a list they are borrowed from */

@@ -19,6 +19,7 @@ struct Service {
     Metrics *metrics;
     Worker *worker;
     atomic_bool is_draining;
+    atomic_ullong last_operation;
     void (*on_broken)(void *);
     void *on_broken_arg;
 };
@@ -79,6 +80,7 @@ int service_start(Service *s) {
 
 void service_drain(Service *s) {
     atomic_store(&s->is_draining, true);
+    worker_drain(s->worker);
 }
 
 void service_stop(Service *s) {
@@ -132,6 +134,7 @@ int operation_new(Operation **out, Service *service, OperationId id, Transport t
     w->row = operation_row(id);
     w->transport = transport;
     w->owner = owner;
+    w->shown.id = atomic_fetch_add(&service->last_operation, 1) + 1;
     w->shown.call = call;
     w->arrived_us = metrics_now_us();
     command_init(&w->command, id);
@@ -289,4 +292,14 @@ bool service_prepare(Operation *op, Slice body) {
 void service_submit(Operation *op) {
     Work *w = work_of(op);
     worker_submit(w->service->worker, w);
+}
+
+bool operation_may_wait(const Operation *op) {
+    const Work *w = (const Work *)op;
+    return w->command.operation == OP_REQUEST_STACK && w->command.wait_seconds > 0 &&
+           !slice_is_absent(w->command.request_id);
+}
+
+void service_hang_up(Service *s, uint64_t operation_id) {
+    worker_hang_up(s->worker, operation_id);
 }

@@ -1,8 +1,8 @@
 /*
  * The worker's thread: see the header for what it owns.
  *
- *     mutex ── queue of submitted operations, count of places taken, stopping
- *     thread alone ── store, batch, timers
+ *     mutex ── queue of submitted operations, hang-ups told
+ *     thread alone ── store, batch, lease clock, waiters, timers
  */
 #include "service/worker.h"
 
@@ -14,10 +14,13 @@
 #include "base/limits.h"
 #include "service/batch.h"
 #include "service/lists.h"
+#include "service/waiters.h"
 
 #define IDLE_CHECKPOINT_MS 1000
 #define DAY_MS (24LL * 3600 * 1000)
 #define USED_KEYS_MAX 256
+#define HANG_UPS_MAX 1024 /* told at once; more are found out by their requests' silence */
+#define TICK_MS 1000      /* while anything is watched the lease clock is looked at so often */
 
 struct Worker {
     WorkerOptions o;
@@ -25,13 +28,19 @@ struct Worker {
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     Work *first, **last; /* linked by shown.next */
+    uint64_t hung_up[HANG_UPS_MAX];
+    size_t hung_up_count;
     bool is_started;
-    atomic_bool is_stopping;
+    atomic_bool is_stopping, is_draining;
     atomic_size_t places;
     atomic_bool is_broken;
 
     Batch batch;
     Arena scratch;
+    Watch *watch;
+    Waiters waiters;
+    bool is_store_failing; /* since the lease clock's last tick */
+    int64_t ticked_at_ms;
     Work *backup;                                /* under way; NULL: none */
     int64_t prune_at_ms, used_at_ms, idle_at_ms; /* boot clock; CLOCK_FOREVER: nothing to do */
 };
@@ -51,8 +60,14 @@ int worker_new(Worker **out, const WorkerOptions *options) {
         free(w);
         return -ENOMEM;
     }
-    batch_init(&w->batch);
     arena_init(&w->scratch);
+    int r = watch_new(&w->watch);
+    batch_init(&w->batch, w->watch);
+    waiters_init(&w->waiters, w->watch);
+    if (r < 0) {
+        (void)worker_free(w);
+        return r;
+    }
     *out = w;
     return 0;
 }
@@ -61,6 +76,8 @@ Worker *worker_free(Worker *w) {
     if (w == NULL)
         return NULL;
     worker_stop(w);
+    waiters_deinit(&w->waiters);
+    w->watch = watch_free(w->watch);
     batch_deinit(&w->batch);
     arena_deinit(&w->scratch);
     (void)pthread_cond_destroy(&w->wake);
@@ -79,6 +96,11 @@ bool worker_take_place(Worker *w, Work *work, Place place) {
     work->worker = w;
     work->has_place = true;
     return true;
+}
+
+void worker_take_place_again(Work *work) {
+    atomic_fetch_add(&work->worker->places, 1);
+    work->has_place = true;
 }
 
 void worker_give_place_back(Work *work) {
@@ -108,6 +130,21 @@ void worker_submit(Worker *w, Work *work) {
     (void)pthread_mutex_unlock(&w->mutex);
 }
 
+void worker_hang_up(Worker *w, uint64_t operation_id) {
+    (void)pthread_mutex_lock(&w->mutex);
+    if (w->hung_up_count < HANG_UPS_MAX)
+        w->hung_up[w->hung_up_count++] = operation_id;
+    (void)pthread_cond_signal(&w->wake);
+    (void)pthread_mutex_unlock(&w->mutex);
+}
+
+void worker_drain(Worker *w) {
+    (void)pthread_mutex_lock(&w->mutex);
+    atomic_store(&w->is_draining, true);
+    (void)pthread_cond_signal(&w->wake);
+    (void)pthread_mutex_unlock(&w->mutex);
+}
+
 /* ---- one cycle ---- */
 
 /* One line an operation: an admin's always, a job's at level debug (history keeps what jobs did). */
@@ -126,6 +163,8 @@ static void hand_back(Worker *w, Work *const *works, size_t count) {
     for (size_t i = 0; i < count; i++) {
         log_operation(w, works[i]);
         metrics_operation(w->o.metrics, works[i]->command.operation, works[i]->outcome, now - works[i]->arrived_us);
+        if (works[i]->granted_us != 0)
+            metrics_handed_off(w->o.metrics, now - works[i]->granted_us);
         worker_give_place_back(works[i]);
         works[i]->owner->done(&works[i]->shown);
     }
@@ -145,26 +184,96 @@ static void refuse_store(Worker *w, Work *work, int result) {
 static void note_failure(Worker *w, int result, const char *doing) {
     LOG(w->o.log, LOG_ERROR, "the store failed", log_string("doing", doing), log_number("result", result),
         log_string("reason", store_reason(w->o.store)));
+    w->is_store_failing = true;
     if (result == STORE_BROKEN && !atomic_exchange(&w->is_broken, true) && w->o.on_broken != NULL)
         w->o.on_broken(w->o.on_broken_arg);
 }
 
+static void count_stack(Worker *w, const StackSlot *slot) {
+    bool was_there = slot->change != ROW_NEW, is_there = slot->change != ROW_DELETED;
+    metrics_stack_moved(w->o.metrics, was_there ? slot->loaded_state : STACK_GONE,
+                        is_there ? slot->row.state : STACK_GONE);
+}
+
+/* A generation is the wall clock of its grant, or a little more. */
+static void count_event(Worker *w, const EventRow *event) {
+    switch ((EventKind)event->kind) {
+    case EVENT_EXPIRED:
+        metrics_mishap(w->o.metrics, MISHAP_LOST);
+        metrics_held(w->o.metrics, event->at_ms - event->generation);
+        break;
+    case EVENT_UNCOLLECTED:
+        metrics_mishap(w->o.metrics, MISHAP_UNCOLLECTED);
+        break;
+    case EVENT_ABANDONED:
+        metrics_mishap(w->o.metrics, MISHAP_ABANDONED);
+        break;
+    case EVENT_RELEASED:
+    case EVENT_FORCED:
+        metrics_held(w->o.metrics, event->at_ms - event->generation);
+        break;
+    case EVENT_GRANTED:
+    case EVENT_JOINED:
+    case EVENT_DEPLOYED:
+    case EVENT_CANCELLED:
+    case EVENT_DELETED:
+    case EVENT_RETIRED:
+    case EVENT_QUARANTINED:
+    case EVENT_RESTORED:
+    case EVENT_ANNOTATED:
+    case EVENT_PROJECT_CREATED:
+    case EVENT_PROJECT_UPDATED:
+    case EVENT_PROJECT_DELETED:
+    case EVENT_KEY_CREATED:
+    case EVENT_KEY_REVOKED:
+    case EVENT_QUEUED:
+    case EVENT_RESTED:
+    case EVENT_KIND_COUNT:
+    default:
+        break;
+    }
+}
+
+static void follow_stacks(Worker *w, const WorkingSet *set) {
+    for (size_t i = 0; i < set->stack_count; i++) {
+        const StackSlot *slot = set->stacks[i];
+        if (slot->change == ROW_CLEAN || slot->change == ROW_VOID)
+            continue;
+        count_stack(w, slot);
+        StackRow row = slot->row;
+        if (slot->change == ROW_DELETED)
+            row.state = STACK_GONE;
+        watch_follow_stack(w->watch, &set->project, &row);
+    }
+}
+
+static void follow_requests(Worker *w, const WorkingSet *set, int64_t wall_ms) {
+    for (size_t i = 0; i < set->request_count; i++) {
+        const RequestSlot *slot = set->requests[i];
+        if (slot->change == ROW_CLEAN)
+            continue;
+        watch_follow_request(w->watch, &set->project, &slot->row);
+        if (slot->row.state != REQUEST_QUEUED)
+            waiters_wake(&w->waiters, set->project_name, slot->row.ticket);
+    }
+    for (size_t i = 0; i < set->granted_count; i++) {
+        const RequestSlot *slot = working_set_request((WorkingSet *)set, set->granted[i]);
+        if (slot != NULL)
+            metrics_waited(w->o.metrics, wall_ms - slot->row.created_ms);
+    }
+}
+
 /* After a COMMIT, before anyone hears of it: memory follows. */
-static void publish(Worker *w) {
+static void publish(Worker *w, const Moment *moment) {
     for (size_t i = 0; i < w->batch.set_count; i++) {
         WorkingSet *set = w->batch.sets[i];
         if (!working_set_is_changed(set))
             continue;
         snapshots_drop(w->o.snapshots, set->project_name);
-        for (size_t s = 0; s < set->stack_count; s++) {
-            const StackSlot *slot = set->stacks[s];
-            if (slot->change == ROW_NEW)
-                metrics_stack_moved(w->o.metrics, STACK_GONE, slot->row.state);
-            else if (slot->change == ROW_CHANGED)
-                metrics_stack_moved(w->o.metrics, slot->loaded_state, slot->row.state);
-            else if (slot->change == ROW_DELETED)
-                metrics_stack_moved(w->o.metrics, slot->loaded_state, STACK_GONE);
-        }
+        follow_stacks(w, set);
+        follow_requests(w, set, moment->wall_ms);
+        for (size_t e = 0; e < set->event_count; e++)
+            count_event(w, &set->events[e]);
         for (size_t k = 0; k < set->key_count; k++)
             if (set->keys[k]->change != ROW_CLEAN)
                 keys_forget(w->o.gate.keys, set->keys[k]->row.id);
@@ -173,22 +282,38 @@ static void publish(Worker *w) {
     }
 }
 
-/* What certainly did not happen runs again one by one, so that one operation's failure is its own. */
-static void run_batch(Worker *w, Work *const *works, size_t count) {
+/* Signs of life that the answers of a durable batch are. */
+static void note_life(Worker *w, const Work *work) {
+    const Command *c = &work->command;
+    if (c->operation == OP_RENEW_LEASE && work->outcome == OUTCOME_DONE) {
+        watch_renewed(w->watch, c->project, c->lease_ref, c->lease_seconds);
+        snapshots_drop(w->o.snapshots, c->project);
+    } else if (work->outcome == OUTCOME_QUEUED) {
+        watch_heard(w->watch, c->project, work->answered_ref.ticket);
+    } else if (work->outcome == OUTCOME_LEASE_LOST) {
+        watch_told(w->watch, c->project, work->answered_ref.ticket);
+    }
+}
+
+/* What certainly did not happen runs again one by one, so that one operation's failure is its own. What was due stays due. */
+static void run_batch(Worker *w, const BatchInput *input) {
     Moment moment = {.wall_ms = clock_wall_ms(w->o.clock)};
-    int r = batch_run(&w->batch, w->o.store, &moment, works, count);
+    int r = batch_run(&w->batch, w->o.store, &moment, input);
     if (r == 0) {
-        metrics_batch(w->o.metrics, count);
-        publish(w);
+        metrics_batch(w->o.metrics, input->count + input->due_count);
+        publish(w, &moment);
+        for (size_t i = 0; i < input->count; i++)
+            note_life(w, input->works[i]);
         return;
     }
     note_failure(w, r, "a batch");
     bool is_certain = r != STORE_UNKNOWN && r != STORE_BROKEN;
-    for (size_t i = 0; i < count; i++) {
-        if (is_certain && count > 1)
-            run_batch(w, &works[i], 1);
+    bool is_alone = input->count + input->due_count == 1;
+    for (size_t i = 0; i < input->count; i++) {
+        if (is_certain && !is_alone)
+            run_batch(w, &(BatchInput){.works = &input->works[i], .count = 1});
         else
-            refuse_store(w, works[i], r);
+            refuse_store(w, input->works[i], r);
     }
 }
 
@@ -214,7 +339,8 @@ static void render_list(Worker *w, Work *work) {
         return;
     }
     buffer_clear(&work->answer);
-    int r = list_render(w->o.store, &work->command, ceilings[work->transport], &work->answer);
+    int r = list_render(w->o.store, w->watch, clock_wall_ms(w->o.clock), &work->command, ceilings[work->transport],
+                        &work->answer);
     if (r == STORE_NOT_FOUND) {
         work_refuse(work, OUTCOME_UNKNOWN_PROJECT, "project",
                     (Slice)SLICE_LITERAL("there is no such project: `project list` shows them"));
@@ -271,11 +397,62 @@ static void start_backup(Worker *w, Work *work) {
     hand_back(w, &work, 1);
 }
 
+/* Those that wait now are handed back later. */
+static void settle(Worker *w, Work *const *works, size_t count) {
+    int64_t boot_ms = clock_boot_ms(w->o.clock);
+    for (size_t i = 0; i < count; i++)
+        if (!waiters_keep(&w->waiters, works[i], boot_ms))
+            hand_back(w, &works[i], 1);
+}
+
 static void run_and_hand_back(Worker *w, Work *const *works, size_t count) {
     if (count == 0)
         return;
-    run_batch(w, works, count);
-    hand_back(w, works, count);
+    run_batch(w, &(BatchInput){.works = works, .count = count});
+    settle(w, works, count);
+}
+
+static bool is_renewed_by(Work *const *works, size_t count, const WatchDue *due) {
+    for (size_t i = 0; i < count; i++) {
+        const Command *c = &works[i]->command;
+        if (c->lease_ref.ticket == due->due.ticket && slice_equal(c->project, due->project))
+            return true;
+    }
+    return false;
+}
+
+/* Renewals that have arrived come before expiries. */
+static size_t take_due(Worker *w, Work *const *works, size_t count, WatchDue *out) {
+    size_t found = watch_due(w->watch, out, DUE_MAX), kept = 0;
+    for (size_t i = 0; i < found; i++)
+        if (out[i].due.kind != DUE_EXPIRED || !is_renewed_by(works, count, &out[i]))
+            out[kept++] = out[i];
+    return kept;
+}
+
+/* The end of a cycle: what it has collected, and what time has made due. */
+static void run_last(Worker *w, Work *const *works, size_t count) {
+    WatchDue due[DUE_MAX];
+    size_t due_count = take_due(w, works, count, due);
+    if (count + due_count == 0)
+        return;
+    run_batch(w, &(BatchInput){.works = works, .count = count, .dues = due, .due_count = due_count});
+    settle(w, works, count);
+}
+
+/* A renewal that changes no row is memory's alone: no COMMIT, and it works while the disk is full. */
+static bool renew_from_memory(Worker *w, Work *work) {
+    const Command *c = &work->command;
+    if (c->operation != OP_RENEW_LEASE || !watch_renew(w->watch, c->project, c->lease_ref, c->lease_seconds))
+        return false;
+    int64_t left_ms = watch_left(w->watch, c->project, c->lease_ref.ticket, 0);
+    Answer answer;
+    answer_init(&answer);
+    answer.lease.expires_ms = clock_wall_ms(w->o.clock) + left_ms;
+    answer.lease.expires_in_seconds = left_ms / 1000;
+    (void)work_answer(work, &answer);
+    snapshots_drop(w->o.snapshots, c->project);
+    return true;
 }
 
 /* Who may ask is decided anew behind these: they run alone, so that what comes after them sees it. */
@@ -295,7 +472,9 @@ static void run_cycle(Worker *w, Work *const *works, size_t count) {
     arena_reset(&w->scratch);
     for (size_t i = 0; i < count; i++) {
         Work *work = works[i];
-        if (is_refused(w, work)) {
+        work->command.is_peer_gone =
+            work->granted_us != 0 && work->owner->is_peer_there != NULL && !work->owner->is_peer_there(&work->shown);
+        if (is_refused(w, work) || renew_from_memory(w, work)) {
             hand_back(w, &work, 1);
         } else if (runs_alone(work)) {
             run_and_hand_back(w, pending, pending_count);
@@ -309,7 +488,7 @@ static void run_cycle(Worker *w, Work *const *works, size_t count) {
             lists[list_count++] = work;
         }
     }
-    run_and_hand_back(w, pending, pending_count);
+    run_last(w, pending, pending_count);
     for (size_t i = 0; i < list_count; i++) {
         render_list(w, lists[i]);
         hand_back(w, &lists[i], 1);
@@ -362,11 +541,22 @@ static void run_timers(Worker *w, bool was_busy) {
     }
 }
 
+static int64_t earlier(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
 static int64_t next_timer(const Worker *w) {
-    int64_t next = w->used_at_ms < w->prune_at_ms ? w->used_at_ms : w->prune_at_ms;
-    if (w->idle_at_ms < next)
-        next = w->idle_at_ms;
-    return w->backup != NULL ? 0 : next;
+    if (w->backup != NULL || w->waiters.ready != NULL)
+        return 0;
+    int64_t next = earlier(earlier(w->used_at_ms, w->prune_at_ms), w->idle_at_ms);
+    int64_t due_in = watch_next(w->watch);
+    if (due_in != INT64_MAX) /* from the last tick on */
+        next = earlier(next, w->ticked_at_ms + earlier(due_in, TICK_MS));
+    return earlier(next, parking_next(&w->waiters.parking));
+}
+
+static bool must_drain(const Worker *w) {
+    return !w->waiters.is_draining && (atomic_load(&w->is_draining) || atomic_load(&w->is_stopping));
 }
 
 /* Told to stop, and nobody holds a place any more: what has one may still be on its way from a transport. */
@@ -374,12 +564,39 @@ static bool is_over(Worker *w) {
     return atomic_load(&w->is_stopping) && atomic_load(&w->places) == 0;
 }
 
-/* Takes all that waits; blocks until there is something, a timer is due, or the end. False: the end. */
-static bool take(Worker *w, Work **works, size_t *count) {
-    size_t n = 0;
+/* Blocks until there is something to do, or the end. Takes the hang-ups that were told. */
+static size_t wait_for_work(Worker *w, uint64_t *hung_up) {
     (void)pthread_mutex_lock(&w->mutex);
-    while (w->first == NULL && !is_over(w) && clock_boot_ms(w->o.clock) < next_timer(w))
+    while (w->first == NULL && w->hung_up_count == 0 && !must_drain(w) && !is_over(w) &&
+           clock_boot_ms(w->o.clock) < next_timer(w))
         w->o.clock->vtable->wait(w->o.clock, &w->wake, &w->mutex, next_timer(w));
+    size_t n = w->hung_up_count;
+    memcpy(hung_up, w->hung_up, n * sizeof(*hung_up));
+    w->hung_up_count = 0;
+    (void)pthread_mutex_unlock(&w->mutex);
+    return n;
+}
+
+/* Peers, time and the end: what ends a wait. */
+static void end_waits(Worker *w, const uint64_t *hung_up, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        Work *work = waiters_hang_up(&w->waiters, hung_up[i]);
+        if (work != NULL)
+            hand_back(w, &work, 1);
+    }
+    if (must_drain(w))
+        waiters_drain(&w->waiters);
+    waiters_end_polls(&w->waiters, clock_boot_ms(w->o.clock));
+}
+
+/* Takes all that waits, those whose wait has ended first. False: the end. */
+static bool take(Worker *w, Work **works, size_t *count) {
+    uint64_t hung_up[HANG_UPS_MAX];
+    size_t hung_up_count = wait_for_work(w, hung_up), n = 0;
+    end_waits(w, hung_up, hung_up_count);
+    while (n < BATCH_MAX && (works[n] = waiters_take_ready(&w->waiters)) != NULL)
+        n++;
+    (void)pthread_mutex_lock(&w->mutex);
     while (w->first != NULL && n < BATCH_MAX) {
         works[n] = w->first;
         w->first = work_of(works[n]->shown.next);
@@ -393,6 +610,13 @@ static bool take(Worker *w, Work **works, size_t *count) {
     return !is_end;
 }
 
+/* The lease clock advances while the store answers: as long as it fails, nobody's lease runs out. */
+static void tick(Worker *w) {
+    w->ticked_at_ms = clock_boot_ms(w->o.clock);
+    watch_tick(w->watch, w->ticked_at_ms, w->is_store_failing);
+    w->is_store_failing = false;
+}
+
 static void *worker_main(void *arg) {
     Worker *w = arg;
     Work *works[BATCH_MAX];
@@ -401,18 +625,40 @@ static void *worker_main(void *arg) {
     w->used_at_ms = now + KEY_USED_SAVE_MS;
     w->prune_at_ms = now + PRUNE_INTERVAL_MS;
     w->idle_at_ms = CLOCK_FOREVER;
+    tick(w);
     while (take(w, works, &count)) {
-        if (count > 0)
+        tick(w);
+        if (count > 0 || watch_next(w->watch) == 0)
             run_cycle(w, works, count);
+        metrics_waiting(w->o.metrics, watch_queued(w->watch), (int64_t)parking_count(&w->waiters.parking));
         run_timers(w, count > 0);
     }
     save_used_keys(w);
     return NULL;
 }
 
+static int watch_stack(void *arg, const ProjectRow *project, const StackRow *row) {
+    Worker *w = arg;
+    int r = watch_reserve(w->watch, 1, 1);
+    if (r == 0)
+        watch_follow_stack(w->watch, project, row);
+    return r;
+}
+
+static int watch_request(void *arg, const ProjectRow *project, const RequestRow *row) {
+    Worker *w = arg;
+    int r = watch_reserve(w->watch, 1, 1);
+    if (r == 0)
+        watch_start_request(w->watch, project, row);
+    return r;
+}
+
 int worker_start(Worker *w) {
     StoreCounts counts;
     int r = store_counts(w->o.store, &counts);
+    if (r == 0)
+        r = store_read(w->o.store, &(ReadQuery){.list = LIST_WATCHED, .after = FIELD_ABSENT},
+                       &(StoreRows){.watched_stack = watch_stack, .watched_request = watch_request, .arg = w});
     if (r != 0)
         return r < 0 ? r : -EIO;
     metrics_start_counts(w->o.metrics, &counts);

@@ -1,7 +1,8 @@
 /*
  * The one thread that touches the store: queue → batch → transaction → answers. It takes all that waits (at most
- * BATCH_MAX), decides it in order of arrival on working sets, saves, commits once, and only then hands the answers
- * back. Lists, backups, pruning and checkpoints happen on it too, between batches. Private to service/.
+ * BATCH_MAX), decides it in order of arrival on working sets, then what time made due, saves, commits once, and only then
+ * hands the answers back. Those that wait for a stack, the lease clock, lists, backups, pruning and checkpoints are its own
+ * too. Private to service/.
  */
 #pragma once
 
@@ -34,7 +35,13 @@ typedef enum Place {
 bool worker_take_place(Worker *worker, Work *work, Place place);
 /* Gives it back, if it has one. */
 void worker_give_place_back(Work *work);
+/* For an operation that waited without one, and is to be decided again: never refused. */
+void worker_take_place_again(Work *work);
 void worker_submit(Worker *worker, Work *work);
+/* By any thread: the peer of an operation that waits hung up. Unknown ids are ignored. */
+void worker_hang_up(Worker *worker, uint64_t operation_id);
+/* Nobody waits any longer: those who do are answered now. Returns at once. */
+void worker_drain(Worker *worker);
 /* Runs the queue empty, then joins the thread. */
 void worker_stop(Worker *worker);
 bool worker_is_broken(const Worker *worker);

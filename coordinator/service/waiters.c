@@ -1,0 +1,94 @@
+#include "service/waiters.h"
+
+#include "base/clock.h"
+#include "service/worker.h"
+
+void waiters_init(Waiters *w, Watch *watch) {
+    *w = (Waiters){.watch = watch};
+    w->ready_last = &w->ready;
+}
+
+void waiters_deinit(Waiters *w) {
+    parking_deinit(&w->parking);
+}
+
+static void make_ready(Waiters *w, Work *work) {
+    work->shown.next = NULL;
+    *w->ready_last = work;
+    w->ready_last = (Work **)&work->shown.next;
+}
+
+static void unpark(Waiters *w, Work *work) {
+    (void)watch_parked(w->watch, work->command.project, work->parked.ticket, -1);
+    parking_remove(&w->parking, work);
+    worker_take_place_again(work);
+    if (work->owner->unparked != NULL)
+        work->owner->unparked(&work->shown);
+}
+
+static void end_poll(Waiters *w, Work *work) {
+    unpark(w, work);
+    work->is_wait_over = true;
+    work->is_draining = w->is_draining;
+    make_ready(w, work);
+}
+
+bool waiters_keep(Waiters *w, Work *work, int64_t boot_ms) {
+    const Command *c = &work->command;
+    bool may_wait = work->outcome == OUTCOME_QUEUED && operation_may_wait(&work->shown) && work->shown.may_park &&
+                    !work->is_wait_over && !w->is_draining;
+    if (!may_wait)
+        return false;
+    int64_t ticket = work->answered_ref.ticket;
+    if (!watch_parked(w->watch, c->project, ticket, 1)) {
+        make_ready(w, work); /* served by the same transaction that queued it */
+        return true;
+    }
+    if (parking_add(&w->parking, work, ticket, boot_ms + c->wait_seconds * 1000) < 0) {
+        (void)watch_parked(w->watch, c->project, ticket, -1);
+        return false;
+    }
+    worker_give_place_back(work); /* whoever waits takes nobody's */
+    if (work->owner->parked != NULL)
+        work->owner->parked(&work->shown);
+    return true;
+}
+
+void waiters_wake(Waiters *w, Slice project, int64_t ticket) {
+    Work *work;
+    while ((work = parking_by_ticket(&w->parking, project, ticket)) != NULL) {
+        unpark(w, work);
+        work->granted_us = metrics_now_us();
+        make_ready(w, work);
+    }
+}
+
+void waiters_end_polls(Waiters *w, int64_t boot_ms) {
+    Work *work;
+    while ((work = parking_over(&w->parking, boot_ms)) != NULL)
+        end_poll(w, work);
+}
+
+void waiters_drain(Waiters *w) {
+    w->is_draining = true;
+    waiters_end_polls(w, CLOCK_FOREVER);
+}
+
+Work *waiters_hang_up(Waiters *w, uint64_t operation_id) {
+    Work *work = parking_by_id(&w->parking, operation_id);
+    if (work == NULL)
+        return NULL;
+    unpark(w, work);
+    watch_hung_up(w->watch, work->command.project, work->parked.ticket);
+    return work;
+}
+
+Work *waiters_take_ready(Waiters *w) {
+    Work *work = w->ready;
+    if (work == NULL)
+        return NULL;
+    w->ready = work_of(work->shown.next);
+    if (w->ready == NULL)
+        w->ready_last = &w->ready;
+    return work;
+}

@@ -1,0 +1,65 @@
+/*
+ * What time does to leases, grants, quiet stacks and waiting requests: the lease clock, and when something is due by it.
+ *
+ * The clock counts what the coordinator itself saw pass: at most WATCH_STEP_MAX_MS a tick, and only while the store
+ * answers. No deadline comes from outside or from the store, so a restart, a pause, a step of wall time or a full disk
+ * take at most one such step from what a holder has left, and give no lease away early.
+ *
+ * The watch follows rows: after each COMMIT the worker hands it what changed, and after a start all that is watched. So it
+ * never knows more than what is durable; but for renewals and signs of life, which are its own and lost with the process,
+ * to the holder's advantage. Belongs to the worker's thread. Private to service/.
+ *
+ *     grant ─► lease ─── not renewed, or maxHold ──► EXPIRED ──► quiet ──► RESTED
+ *                └─ from the queue, nobody came ──► UNCOLLECTED
+ *     queued ─► heard of ─── 60 s, hang-up ──► UNHEARD ─── 10 min ──► ABANDONED
+ */
+#pragma once
+
+#include "lease/decide.h"
+
+typedef struct Watch Watch;
+
+int watch_new(Watch **out) MUST_USE;
+Watch *watch_free(Watch *watch);
+
+/* Tells the time: CLOCK_BOOTTIME in ms. `is_held`: the store failed since the last tick, and no time passes. */
+void watch_tick(Watch *watch, int64_t boot_ms, bool is_held);
+/* The lease clock, in ms. */
+int64_t watch_now(const Watch *watch);
+/* Milliseconds until something is due, 0 when something is; INT64_MAX when nothing is watched. */
+int64_t watch_next(const Watch *watch);
+
+/* Before a COMMIT: makes room for following so many rows, of which at most `projects` are projects not seen yet. -ENOMEM. */
+int watch_reserve(Watch *watch, size_t rows, size_t projects) MUST_USE;
+/* After it. Cannot fail. A stack that is gone has the state STACK_GONE. */
+void watch_follow_stack(Watch *watch, const ProjectRow *project, const StackRow *row);
+void watch_follow_request(Watch *watch, const ProjectRow *project, const RequestRow *row);
+/* At a start instead of watch_follow_request: the request counts as just heard of (DUE_HEARD makes its row say so). */
+void watch_start_request(Watch *watch, const ProjectRow *project, const RequestRow *row);
+
+typedef struct WatchDue {
+    Slice project; /* the watch's, for good */
+    Due due;
+} WatchDue;
+/* What is due now, at most `max`. What is still so is told again after a second: a failed COMMIT loses nothing. */
+size_t watch_due(Watch *watch, WatchDue *out, size_t max);
+
+/* A renewal that changes no row: it is bound, collected, and asks for no more than its stored length. False: decide it. */
+bool watch_renew(Watch *watch, Slice project, LeaseRef lease, int64_t seconds);
+/* After the COMMIT of one that does. `seconds` FIELD_ABSENT: the stored length. */
+void watch_renewed(Watch *watch, Slice project, LeaseRef lease, int64_t seconds);
+/* What a bound lease has left, in ms; `otherwise` when it is not watched (yet). */
+int64_t watch_left(const Watch *watch, Slice project, int64_t ticket, int64_t otherwise);
+/* What renewing it by `seconds` would leave. */
+int64_t watch_left_renewed(const Watch *watch, Slice project, int64_t ticket, int64_t seconds);
+/* The holder of an ended lease was told so. */
+void watch_told(Watch *watch, Slice project, int64_t ticket);
+
+/* A queued request was asked for again. */
+void watch_heard(Watch *watch, Slice project, int64_t ticket);
+/* A connection began or ended to wait for it. False: it is not queued (any more). */
+bool watch_parked(Watch *watch, Slice project, int64_t ticket, int by);
+/* The last connection that waited for it hung up. */
+void watch_hung_up(Watch *watch, Slice project, int64_t ticket);
+/* How many requests are queued. */
+int64_t watch_queued(const Watch *watch);
