@@ -14,6 +14,7 @@
 #include "base/limits.h"
 #include "service/batch.h"
 #include "service/lists.h"
+#include "service/publish.h"
 #include "service/waiters.h"
 
 #define IDLE_CHECKPOINT_MS 1000
@@ -189,121 +190,20 @@ static void note_failure(Worker *w, int result, const char *doing) {
         w->o.on_broken(w->o.on_broken_arg);
 }
 
-static void count_stack(Worker *w, const StackSlot *slot) {
-    bool was_there = slot->change != ROW_NEW, is_there = slot->change != ROW_DELETED;
-    metrics_stack_moved(w->o.metrics, was_there ? slot->loaded_state : STACK_GONE,
-                        is_there ? slot->row.state : STACK_GONE);
-}
-
-/* A generation is the wall clock of its grant, or a little more. */
-static void count_event(Worker *w, const EventRow *event) {
-    switch ((EventKind)event->kind) {
-    case EVENT_EXPIRED:
-        metrics_mishap(w->o.metrics, MISHAP_LOST);
-        metrics_held(w->o.metrics, event->at_ms - event->generation);
-        break;
-    case EVENT_UNCOLLECTED:
-        metrics_mishap(w->o.metrics, MISHAP_UNCOLLECTED);
-        break;
-    case EVENT_ABANDONED:
-        metrics_mishap(w->o.metrics, MISHAP_ABANDONED);
-        break;
-    case EVENT_RELEASED:
-    case EVENT_FORCED:
-        metrics_held(w->o.metrics, event->at_ms - event->generation);
-        break;
-    case EVENT_GRANTED:
-    case EVENT_JOINED:
-    case EVENT_DEPLOYED:
-    case EVENT_CANCELLED:
-    case EVENT_DELETED:
-    case EVENT_RETIRED:
-    case EVENT_QUARANTINED:
-    case EVENT_RESTORED:
-    case EVENT_ANNOTATED:
-    case EVENT_PROJECT_CREATED:
-    case EVENT_PROJECT_UPDATED:
-    case EVENT_PROJECT_DELETED:
-    case EVENT_KEY_CREATED:
-    case EVENT_KEY_REVOKED:
-    case EVENT_QUEUED:
-    case EVENT_RESTED:
-    case EVENT_KIND_COUNT:
-    default:
-        break;
-    }
-}
-
-static void follow_stacks(Worker *w, const WorkingSet *set) {
-    for (size_t i = 0; i < set->stack_count; i++) {
-        const StackSlot *slot = set->stacks[i];
-        if (slot->change == ROW_CLEAN || slot->change == ROW_VOID)
-            continue;
-        count_stack(w, slot);
-        StackRow row = slot->row;
-        if (slot->change == ROW_DELETED)
-            row.state = STACK_GONE;
-        watch_follow_stack(w->watch, &set->project, &row);
-    }
-}
-
-static void follow_requests(Worker *w, const WorkingSet *set, int64_t wall_ms) {
-    for (size_t i = 0; i < set->request_count; i++) {
-        const RequestSlot *slot = set->requests[i];
-        if (slot->change == ROW_CLEAN)
-            continue;
-        watch_follow_request(w->watch, &set->project, &slot->row);
-        if (slot->row.state != REQUEST_QUEUED)
-            waiters_wake(&w->waiters, set->project_name, slot->row.ticket);
-    }
-    for (size_t i = 0; i < set->granted_count; i++) {
-        const RequestSlot *slot = working_set_request((WorkingSet *)set, set->granted[i]);
-        if (slot != NULL)
-            metrics_waited(w->o.metrics, wall_ms - slot->row.created_ms);
-    }
-}
-
-/* After a COMMIT, before anyone hears of it: memory follows. */
-static void publish(Worker *w, const Moment *moment) {
-    for (size_t i = 0; i < w->batch.set_count; i++) {
-        WorkingSet *set = w->batch.sets[i];
-        if (!working_set_is_changed(set))
-            continue;
-        snapshots_drop(w->o.snapshots, set->project_name);
-        follow_stacks(w, set);
-        follow_requests(w, set, moment->wall_ms);
-        for (size_t e = 0; e < set->event_count; e++)
-            count_event(w, &set->events[e]);
-        for (size_t k = 0; k < set->key_count; k++)
-            if (set->keys[k]->change != ROW_CLEAN)
-                keys_forget(w->o.gate.keys, set->keys[k]->row.id);
-        if (set->project_change != ROW_CLEAN && set->project.is_deleted)
-            keys_forget_project(w->o.gate.keys, set->project_name);
-    }
-}
-
-/* Signs of life that the answers of a durable batch are. */
-static void note_life(Worker *w, const Work *work) {
-    const Command *c = &work->command;
-    if (c->operation == OP_RENEW_LEASE && work->outcome == OUTCOME_DONE) {
-        watch_renewed(w->watch, c->project, c->lease_ref, c->lease_seconds);
-        snapshots_drop(w->o.snapshots, c->project);
-    } else if (work->outcome == OUTCOME_QUEUED) {
-        watch_heard(w->watch, c->project, work->answered_ref.ticket);
-    } else if (work->outcome == OUTCOME_LEASE_LOST) {
-        watch_told(w->watch, c->project, work->answered_ref.ticket);
-    }
-}
-
 /* What certainly did not happen runs again one by one, so that one operation's failure is its own. What was due stays due. */
 static void run_batch(Worker *w, const BatchInput *input) {
     Moment moment = {.wall_ms = clock_wall_ms(w->o.clock)};
     int r = batch_run(&w->batch, w->o.store, &moment, input);
     if (r == 0) {
+        const Publisher p = {.metrics = w->o.metrics,
+                             .snapshots = w->o.snapshots,
+                             .keys = w->o.gate.keys,
+                             .watch = w->watch,
+                             .waiters = &w->waiters};
         metrics_batch(w->o.metrics, input->count + input->due_count);
-        publish(w, &moment);
+        publish_batch(&p, &w->batch, &moment);
         for (size_t i = 0; i < input->count; i++)
-            note_life(w, input->works[i]);
+            publish_life(&p, input->works[i]);
         return;
     }
     note_failure(w, r, "a batch");
