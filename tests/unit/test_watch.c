@@ -1,0 +1,358 @@
+/* The lease clock, and what becomes due by it. Time is handed in; nothing waits. */
+#include "service/watch.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/limits.h"
+
+typedef struct World {
+    Watch *watch;
+    int64_t boot_ms;
+    ProjectRow project;
+} World;
+
+static int begin(void **state) {
+    World *w = calloc(1, sizeof *w);
+    assert_non_null(w);
+    *w = (World){.boot_ms = 5000000, .project = {.name = SLICE_LITERAL("web"), .max_hold_seconds = 3600}};
+    assert_int_equal(watch_new(&w->watch), 0);
+    watch_tick(w->watch, w->boot_ms, false);
+    *state = w;
+    return 0;
+}
+
+static int end(void **state) {
+    World *w = *state;
+    w->watch = watch_free(w->watch);
+    free(w);
+    return 0;
+}
+
+/* Time passes as the worker sees it: a tick a second. */
+static void pass(World *w, int64_t ms) {
+    for (; ms > 0; ms -= 1000) {
+        w->boot_ms += ms < 1000 ? ms : 1000;
+        watch_tick(w->watch, w->boot_ms, false);
+    }
+}
+
+static StackRow bound(int64_t number, int64_t ticket, int64_t seconds) {
+    return (StackRow){.number = number,
+                      .state = STACK_LEASED,
+                      .ticket = ticket,
+                      .generation = 1000 + ticket,
+                      .lease_seconds = seconds,
+                      .is_collected = true};
+}
+
+static void follow(World *w, StackRow row) {
+    assert_int_equal(watch_reserve(w->watch, 1, 1), 0);
+    watch_follow_stack(w->watch, &w->project, &row);
+}
+
+static void follow_request(World *w, RequestRow row) {
+    assert_int_equal(watch_reserve(w->watch, 1, 1), 0);
+    watch_follow_request(w->watch, &w->project, &row);
+}
+
+/* The one thing that is due; `nothing` when nothing is. */
+#define NOTHING ((DueKind)99)
+static DueKind due(World *w) {
+    WatchDue found[4];
+    size_t n = watch_due(w->watch, found, 4);
+    assert_in_range(n, 0, 1);
+    if (n == 0)
+        return NOTHING;
+    assert_true(slice_equal(found[0].project, w->project.name));
+    return found[0].due.kind;
+}
+
+static LeaseRef ref(int64_t ticket) {
+    return (LeaseRef){.ticket = ticket, .generation = 1000 + ticket};
+}
+
+static void a_lease_is_due_when_nobody_renewed_it_for_its_length(void **state) {
+    World *w = *state;
+    follow(w, bound(1, 7, 10));
+    assert_int_equal(watch_next(w->watch), 10000);
+    pass(w, 9999);
+    assert_int_equal(due(w), NOTHING);
+    pass(w, 1);
+    assert_int_equal(due(w), DUE_EXPIRED);
+}
+
+static void a_renewal_lasts_from_when_it_came_and_never_shortens(void **state) {
+    World *w = *state;
+    follow(w, bound(1, 7, 10));
+    pass(w, 6000);
+    assert_true(watch_renew(w->watch, w->project.name, ref(7), FIELD_ABSENT));
+    assert_int_equal(watch_left(w->watch, w->project.name, 7, -1), 10000);
+    assert_true(watch_renew(w->watch, w->project.name, ref(7), 2)); /* another job's, shorter */
+    assert_int_equal(watch_left(w->watch, w->project.name, 7, -1), 10000);
+    pass(w, 9000);
+    assert_int_equal(due(w), NOTHING);
+    pass(w, 1000);
+    assert_int_equal(due(w), DUE_EXPIRED);
+}
+
+static void only_renewals_that_change_no_row_are_memorys(void **state) {
+    World *w = *state;
+    StackRow uncollected = bound(2, 8, 10);
+    uncollected.is_collected = false;
+    follow(w, bound(1, 7, 10));
+    follow(w, uncollected);
+    assert_false(watch_renew(w->watch, w->project.name, ref(7), 11)); /* longer than stored */
+    assert_false(watch_renew(w->watch, w->project.name, ref(8), 10)); /* collects */
+    assert_false(watch_renew(w->watch, w->project.name, ref(9), 10)); /* unknown */
+    assert_false(watch_renew(w->watch, w->project.name, (LeaseRef){.ticket = 7, .generation = 1}, 10));
+    assert_false(watch_renew(w->watch, slice_of("other"), ref(7), 10));
+}
+
+static void max_hold_ends_a_lease_that_is_renewed_for_ever(void **state) {
+    World *w = *state;
+    w->project.max_hold_seconds = 25;
+    follow(w, bound(1, 7, 10));
+    for (int i = 0; i < 4; i++) {
+        pass(w, 5000);
+        assert_true(watch_renew(w->watch, w->project.name, ref(7), FIELD_ABSENT));
+        assert_int_equal(due(w), NOTHING);
+    }
+    assert_int_equal(watch_left(w->watch, w->project.name, 7, -1), 5000);
+    pass(w, 5000);
+    assert_int_equal(due(w), DUE_EXPIRED);
+}
+
+static void a_pause_takes_two_seconds_at_most(void **state) {
+    World *w = *state;
+    follow(w, bound(1, 7, 10));
+    w->boot_ms += 3600 * 1000;
+    watch_tick(w->watch, w->boot_ms, false);
+    assert_int_equal(watch_left(w->watch, w->project.name, 7, -1), 10000 - WATCH_STEP_MAX_MS);
+    assert_int_equal(due(w), NOTHING);
+}
+
+static void no_time_passes_while_the_store_fails(void **state) {
+    World *w = *state;
+    follow(w, bound(1, 7, 10));
+    for (int i = 0; i < 100; i++) {
+        w->boot_ms += 1000;
+        watch_tick(w->watch, w->boot_ms, true);
+    }
+    assert_int_equal(watch_left(w->watch, w->project.name, 7, -1), 10000);
+}
+
+static void what_was_due_is_told_again_until_its_row_changes(void **state) {
+    World *w = *state;
+    follow(w, bound(1, 7, 2));
+    pass(w, 2000);
+    assert_int_equal(due(w), DUE_EXPIRED);
+    assert_int_equal(due(w), NOTHING); /* not in the same breath */
+    pass(w, 1000);
+    assert_int_equal(due(w), DUE_EXPIRED);
+    follow(w, (StackRow){.number = 1, .state = STACK_AVAILABLE});
+    pass(w, 5000);
+    assert_int_equal(due(w), NOTHING);
+    assert_int_equal(watch_next(w->watch), INT64_MAX);
+}
+
+static void a_renewal_that_comes_before_the_loss_is_committed_saves_the_lease(void **state) {
+    World *w = *state;
+    follow(w, bound(1, 7, 2));
+    pass(w, 2000);
+    assert_int_equal(due(w), DUE_EXPIRED);
+    assert_true(watch_renew(w->watch, w->project.name, ref(7), FIELD_ABSENT));
+    pass(w, 1000);
+    assert_int_equal(due(w), NOTHING);
+}
+
+static void a_grant_from_the_queue_is_collected_within_twenty_seconds_or_its_lease(void **state) {
+    World *w = *state;
+    StackRow long_lease = bound(1, 7, 300), short_lease = bound(2, 8, 5), plain = bound(3, 9, 0);
+    long_lease.is_collected = short_lease.is_collected = plain.is_collected = false;
+    follow(w, short_lease);
+    pass(w, 5000);
+    assert_int_equal(due(w), DUE_UNCOLLECTED);
+    follow(w, (StackRow){.number = 2, .state = STACK_AVAILABLE});
+    follow(w, long_lease);
+    pass(w, COLLECT_MS);
+    assert_int_equal(due(w), DUE_UNCOLLECTED);
+    long_lease.is_collected = true;
+    follow(w, long_lease);
+    follow(w, plain);
+    pass(w, COLLECT_MS);
+    assert_int_equal(due(w), DUE_UNCOLLECTED);
+    plain.is_collected = true;
+    follow(w, plain); /* a plain lease that was collected lasts until it is released */
+    pass(w, 200000);
+    assert_int_equal(due(w), NOTHING);
+}
+
+static StackRow quiet(int64_t ticket, int64_t untold, int64_t rest) {
+    return (StackRow){.number = 1,
+                      .state = STACK_AVAILABLE,
+                      .quiet_until_ms = 99,
+                      .quiet_ticket = ticket,
+                      .quiet_untold_seconds = untold,
+                      .quiet_seconds = rest};
+}
+
+static void a_lost_stack_rests_for_its_grace(void **state) {
+    World *w = *state;
+    follow(w, bound(1, 7, 10));
+    pass(w, 10000);
+    assert_int_equal(due(w), DUE_EXPIRED);
+    follow(w, quiet(7, 0, 15));
+    pass(w, 14000);
+    assert_int_equal(due(w), NOTHING);
+    pass(w, 1000);
+    assert_int_equal(due(w), DUE_RESTED);
+}
+
+static void after_an_operators_act_a_stack_rests_until_the_lease_would_have_ended(void **state) {
+    World *w = *state;
+    follow(w, bound(1, 7, 60));
+    pass(w, 40000);
+    follow(w, quiet(7, 60, 15)); /* the row knows the length, the watch that 20 s were left */
+    pass(w, 34000);
+    assert_int_equal(due(w), NOTHING);
+    pass(w, 1000);
+    assert_int_equal(due(w), DUE_RESTED);
+}
+
+static void a_holder_who_was_told_shortens_the_rest(void **state) {
+    World *w = *state;
+    follow(w, bound(1, 7, 600));
+    follow(w, quiet(7, 600, 15));
+    pass(w, 5000);
+    watch_told(w->watch, w->project.name, 8);   /* somebody else */
+    watch_told(w->watch, slice_of("other"), 7); /* nor he */
+    pass(w, 20000);
+    assert_int_equal(due(w), NOTHING);
+    watch_told(w->watch, w->project.name, 7);
+    pass(w, 14000);
+    watch_told(w->watch, w->project.name, 7); /* asking again does not begin it again */
+    pass(w, 1000);
+    assert_int_equal(due(w), DUE_RESTED);
+}
+
+static void a_joined_lease_rests_its_whole_time_whoever_is_told(void **state) {
+    World *w = *state;
+    follow(w, bound(1, 7, 60));
+    follow(w, quiet(0, 60, 15));
+    watch_told(w->watch, w->project.name, 7);
+    watch_told(w->watch, w->project.name, 0);
+    pass(w, 74000);
+    assert_int_equal(due(w), NOTHING);
+    pass(w, 1000);
+    assert_int_equal(due(w), DUE_RESTED);
+}
+
+static void after_a_start_quiet_takes_its_whole_time_again(void **state) {
+    World *w = *state;
+    follow(w, quiet(7, 60, 15)); /* no lease was watched before */
+    pass(w, 74000);
+    assert_int_equal(due(w), NOTHING);
+    pass(w, 1000);
+    assert_int_equal(due(w), DUE_RESTED);
+}
+
+static RequestRow queued(int64_t ticket, bool is_heard) {
+    return (RequestRow){.ticket = ticket, .state = REQUEST_QUEUED, .is_heard = is_heard};
+}
+
+static void a_queued_request_is_heard_of_or_passed_over_or_abandoned(void **state) {
+    World *w = *state;
+    follow_request(w, queued(5, true));
+    assert_int_equal(watch_queued(w->watch), 1);
+    pass(w, 50000);
+    watch_heard(w->watch, w->project.name, 5);
+    pass(w, QUEUE_LIVE_MS - 1000);
+    assert_int_equal(due(w), NOTHING);
+    pass(w, 1000);
+    assert_int_equal(due(w), DUE_UNHEARD);
+    follow_request(w, queued(5, false));
+    pass(w, QUEUE_KEPT_MS - 1000);
+    assert_int_equal(due(w), NOTHING);
+    pass(w, 1000);
+    assert_int_equal(due(w), DUE_ABANDONED);
+    follow_request(w, (RequestRow){.ticket = 5, .state = REQUEST_OVER});
+    assert_int_equal(watch_queued(w->watch), 0);
+    assert_int_equal(watch_next(w->watch), INT64_MAX);
+}
+
+static void a_parked_request_is_live_until_its_last_connection_hangs_up(void **state) {
+    World *w = *state;
+    follow_request(w, queued(5, true));
+    assert_true(watch_parked(w->watch, w->project.name, 5, 1));
+    assert_true(watch_parked(w->watch, w->project.name, 5, 1));
+    pass(w, 10 * QUEUE_LIVE_MS);
+    assert_int_equal(due(w), NOTHING);
+    assert_true(watch_parked(w->watch, w->project.name, 5, -1));
+    watch_hung_up(w->watch, w->project.name, 5); /* the other one still waits */
+    assert_int_equal(due(w), NOTHING);
+    assert_true(watch_parked(w->watch, w->project.name, 5, -1));
+    watch_hung_up(w->watch, w->project.name, 5);
+    assert_int_equal(due(w), DUE_UNHEARD);
+    assert_false(watch_parked(w->watch, w->project.name, 6, 1));
+}
+
+static void after_a_start_a_queued_request_counts_as_just_heard_of(void **state) {
+    World *w = *state;
+    RequestRow row = queued(5, false);
+    assert_int_equal(watch_reserve(w->watch, 1, 1), 0);
+    watch_start_request(w->watch, &w->project, &row);
+    assert_int_equal(due(w), DUE_HEARD);
+    follow_request(w, queued(5, true));
+    pass(w, QUEUE_LIVE_MS - 1000);
+    assert_int_equal(due(w), NOTHING);
+    pass(w, 1000);
+    assert_int_equal(due(w), DUE_UNHEARD);
+}
+
+static void a_hundred_thousand_leases_are_found_and_let_go(void **state) {
+    World *w = *state;
+    enum { LEASES = 100000 };
+    for (int64_t i = 1; i <= LEASES; i++)
+        follow(w, bound(i, i, 300));
+    pass(w, 100000);
+    for (int64_t i = 1; i <= LEASES; i++)
+        assert_true(watch_renew(w->watch, w->project.name, ref(i), FIELD_ABSENT));
+    pass(w, 200000);
+    WatchDue found[DUE_MAX];
+    assert_int_equal(watch_due(w->watch, found, DUE_MAX), 0);
+    for (int64_t i = 1; i <= LEASES; i++)
+        follow(w, (StackRow){.number = i, .state = STACK_GONE});
+    assert_int_equal(watch_next(w->watch), INT64_MAX);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(a_lease_is_due_when_nobody_renewed_it_for_its_length),
+        TEST(a_renewal_lasts_from_when_it_came_and_never_shortens),
+        TEST(only_renewals_that_change_no_row_are_memorys),
+        TEST(max_hold_ends_a_lease_that_is_renewed_for_ever),
+        TEST(a_pause_takes_two_seconds_at_most),
+        TEST(no_time_passes_while_the_store_fails),
+        TEST(what_was_due_is_told_again_until_its_row_changes),
+        TEST(a_renewal_that_comes_before_the_loss_is_committed_saves_the_lease),
+        TEST(a_grant_from_the_queue_is_collected_within_twenty_seconds_or_its_lease),
+        TEST(a_lost_stack_rests_for_its_grace),
+        TEST(after_an_operators_act_a_stack_rests_until_the_lease_would_have_ended),
+        TEST(a_holder_who_was_told_shortens_the_rest),
+        TEST(a_joined_lease_rests_its_whole_time_whoever_is_told),
+        TEST(after_a_start_quiet_takes_its_whole_time_again),
+        TEST(a_queued_request_is_heard_of_or_passed_over_or_abandoned),
+        TEST(a_parked_request_is_live_until_its_last_connection_hangs_up),
+        TEST(after_a_start_a_queued_request_counts_as_just_heard_of),
+        TEST(a_hundred_thousand_leases_are_found_and_let_go),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
