@@ -1,0 +1,564 @@
+/*
+ * Leases, queues and waiters as a client meets them, in virtual time: the real service, worker and rules; the array engine;
+ * a clock the tests move. Restarts are a new service over the same store.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/json_guard.h"
+#include "base/limits.h"
+#include "faults/virtual_clock.h"
+#include "faults/wrap_store.h"
+#include "service/service.h"
+#include "simulate/array_store.h"
+
+typedef struct House {
+    Store *store;
+    Service *service;
+    VirtualClock clock;
+    Logger log;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    char key[256];
+} House;
+
+/* One client's operation. */
+typedef struct Call {
+    House *house;
+    Operation *op;
+    bool is_submitted, is_done, is_parked, is_peer_gone;
+    int parked_count;
+} Call;
+
+static void tell(Call *call, bool *flag, bool value) {
+    (void)pthread_mutex_lock(&call->house->mutex);
+    *flag = value;
+    (void)pthread_cond_broadcast(&call->house->changed);
+    (void)pthread_mutex_unlock(&call->house->mutex);
+}
+
+static void done(Operation *op) {
+    Call *call = op->call;
+    tell(call, &call->is_done, true);
+}
+
+static void parked(Operation *op) {
+    Call *call = op->call;
+    call->parked_count++;
+    tell(call, &call->is_parked, true);
+}
+
+static void unparked(Operation *op) {
+    Call *call = op->call;
+    tell(call, &call->is_parked, false);
+}
+
+static bool is_peer_there(Operation *op) {
+    const Call *call = op->call;
+    return !call->is_peer_gone;
+}
+
+static const OperationOwner owner = {
+    .done = done, .parked = parked, .unparked = unparked, .is_peer_there = is_peer_there};
+
+/* A finished call's answer. */
+typedef struct Reply {
+    int status;
+    json_t *body;
+} Reply;
+
+static void start(House *h, Call *call, OperationId id, Transport transport, const char *body) {
+    *call = (Call){.house = h};
+    assert_int_equal(operation_new(&call->op, h->service, id, transport, &owner, call), 0);
+    if (transport != TRANSPORT_CONTROL)
+        (void)service_authenticate(call->op, slice_of(h->key), slice_of("127.0.0.1"));
+    if (service_prepare(call->op, slice_of(body))) {
+        call->is_done = true;
+        return;
+    }
+    call->op->may_park = true;
+    service_submit(call->op);
+}
+
+static void await(Call *call, const bool *flag) {
+    (void)pthread_mutex_lock(&call->house->mutex);
+    while (!*flag)
+        (void)pthread_cond_wait(&call->house->changed, &call->house->mutex);
+    (void)pthread_mutex_unlock(&call->house->mutex);
+}
+
+static Reply finish(Call *call) {
+    JsonProblem wrong;
+    Reply reply = {0};
+    await(call, &call->is_done);
+    reply.status = call->op->status;
+    assert_int_equal(json_parse(call->op->body, JSON_DEPTH_MAX, &reply.body, &wrong), 0);
+    call->op = operation_free(call->op);
+    return reply;
+}
+
+static Reply ask_over(House *h, OperationId id, Transport transport, const char *body) {
+    Call call;
+    start(h, &call, id, transport, body);
+    return finish(&call);
+}
+
+static Reply ask(House *h, OperationId id, const char *body) {
+    return ask_over(h, id, TRANSPORT_HTTP, body);
+}
+
+static Reply control(House *h, OperationId id, const char *body) {
+    return ask_over(h, id, TRANSPORT_CONTROL, body);
+}
+
+static Reply forget(Reply reply) {
+    json_decref(reply.body);
+    return (Reply){0};
+}
+
+static const char *text(Reply reply, const char *member) {
+    const char *value = json_string_value(json_object_get(reply.body, member));
+    return value != NULL ? value : "(none)";
+}
+
+static int64_t number(Reply reply, const char *member) {
+    const json_t *value = json_object_get(reply.body, member);
+    return value != NULL ? json_integer_value(value) : -1;
+}
+
+#define EXPECT(reply, wanted)                                                                                          \
+    do {                                                                                                               \
+        Reply expected_ = (reply);                                                                                     \
+        assert_int_equal(expected_.status, (wanted));                                                                  \
+        (void)forget(expected_);                                                                                       \
+    } while (0)
+
+static void start_service(House *h) {
+    assert_int_equal(service_new(&h->service, &(ServiceOptions){.store = h->store,
+                                                                .clock = &h->clock.base,
+                                                                .random = random_system(),
+                                                                .log = &h->log,
+                                                                .version = "test"}),
+                     0);
+    assert_int_equal(service_start(h->service), 0);
+}
+
+static void stop_service(House *h) {
+    service_drain(h->service);
+    service_stop(h->service);
+    h->service = service_free(h->service);
+}
+
+static void restart(House *h) {
+    stop_service(h);
+    start_service(h);
+}
+
+/* Time passes as on a machine that runs: second by second, and after each the worker has done what was due. */
+static void pass(House *h, int64_t seconds) {
+    for (; seconds > 0; seconds--) {
+        virtual_clock_move(&h->clock, 1000, 1000);
+        EXPECT(ask(h, OP_LIST_STACKS, "{\"limit\":1}"), 200);
+    }
+}
+
+static int begin(void **state) {
+    static House house;
+    House *h = &house;
+    memset(h, 0, sizeof *h);
+    Store *inner;
+    assert_int_equal(array_store_open(&inner), 0);
+    h->store = wrap_store_new(inner);
+    virtual_clock_init(&h->clock);
+    h->log = (Logger){.fd = -1, .level = LOG_ERROR, .style = LOG_JSON, .clock = &h->clock.base};
+    (void)pthread_mutex_init(&h->mutex, NULL);
+    (void)pthread_cond_init(&h->changed, NULL);
+    start_service(h);
+    Reply made = control(h, OP_CREATE_PROJECT,
+                         "{\"project\":\"shop\",\"maxStacks\":1,\"expiryGraceSeconds\":15,\"maxHoldSeconds\":600}");
+    assert_int_equal(made.status, 200);
+    (void)snprintf(h->key, sizeof h->key, "%s", text(made, "key"));
+    (void)forget(made);
+    *state = h;
+    return 0;
+}
+
+static int end(void **state) {
+    House *h = *state;
+    stop_service(h);
+    h->store = store_close(h->store);
+    return 0;
+}
+
+/* ---- what clients say ---- */
+
+#define BODY_SIZE 512
+
+static const char *request_body(char *out, char id, int64_t lease, int64_t wait) {
+    (void)snprintf(out, BODY_SIZE,
+                   "{\"branch\":\"feat/%c\",\"requestId\":\"request-id-of-%c-0001\",\"leaseSeconds\":%lld,"
+                   "\"waitSeconds\":%lld}",
+                   id, id, (long long)lease, (long long)wait);
+    return out;
+}
+
+static Reply request(House *h, char id, int64_t lease, int64_t wait) {
+    char body[BODY_SIZE];
+    return ask(h, OP_REQUEST_STACK, request_body(body, id, lease, wait));
+}
+
+/* A long poll that stays open: parked. */
+static void wait_for(House *h, Call *call, char id, int64_t lease, int64_t wait) {
+    char body[BODY_SIZE];
+    start(h, call, OP_REQUEST_STACK, TRANSPORT_HTTP, request_body(body, id, lease, wait));
+    await(call, &call->is_parked);
+}
+
+typedef struct Lease {
+    char stack[64], secret[256];
+    int64_t generation, expires_in;
+} Lease;
+
+static Lease lease_of(Reply reply) {
+    Lease lease;
+    const json_t *object = json_object_get(reply.body, "lease");
+    assert_int_equal(reply.status, 200);
+    (void)snprintf(lease.stack, sizeof lease.stack, "%s", text(reply, "stackName"));
+    (void)snprintf(lease.secret, sizeof lease.secret, "%s", json_string_value(json_object_get(object, "secret")));
+    lease.generation = json_integer_value(json_object_get(object, "generation"));
+    lease.expires_in = json_integer_value(json_object_get(object, "expiresInSeconds"));
+    (void)forget(reply);
+    return lease;
+}
+
+static Reply renew(House *h, const Lease *lease) {
+    char body[BODY_SIZE];
+    (void)snprintf(body, sizeof body, "{\"lease\":\"%s\"}", lease->secret);
+    return ask(h, OP_RENEW_LEASE, body);
+}
+
+static Reply release(House *h, const Lease *lease, const char *outcome) {
+    char body[BODY_SIZE];
+    (void)snprintf(body, sizeof body, "{\"stackName\":\"%s\",\"lease\":\"%s\",\"outcome\":\"%s\"}", lease->stack,
+                   lease->secret, outcome);
+    return ask(h, OP_RELEASE_STACK, body);
+}
+
+/* ---- leases ---- */
+
+static void a_renewed_lease_lives_and_an_unrenewed_one_is_lost(void **state) {
+    House *h = *state;
+    Lease lease = lease_of(request(h, 'a', 30, 0));
+    assert_int_equal(lease.expires_in, 30);
+    for (int i = 0; i < 10; i++) {
+        pass(h, 20);
+        Reply renewed = renew(h, &lease);
+        assert_int_equal(renewed.status, 200);
+        assert_int_equal(number(renewed, "expiresInSeconds"), 30);
+        (void)forget(renewed);
+    }
+    pass(h, 29);
+    Reply held = request(h, 'b', 30, 0);
+    assert_int_equal(held.status, 409);
+    (void)forget(held);
+    pass(h, 1);
+    Reply lost = renew(h, &lease);
+    assert_int_equal(lost.status, 410);
+    assert_string_equal(text(lost, "code"), "lease-lost");
+    assert_string_equal(text(lost, "why"), "expired");
+    (void)forget(lost);
+    EXPECT(release(h, &lease, "ok"), 410);
+}
+
+static void a_lost_stack_rests_before_another_gets_it(void **state) {
+    House *h = *state;
+    Lease first = lease_of(request(h, 'a', 30, 0));
+    pass(h, 30);
+    EXPECT(request(h, 'b', 30, 0), 409);
+    pass(h, 14);
+    EXPECT(request(h, 'b', 30, 0), 409);
+    pass(h, 1);
+    Lease second = lease_of(request(h, 'b', 30, 0));
+    assert_string_equal(second.stack, first.stack);
+    assert_true(second.generation > first.generation);
+    EXPECT(release(h, &first, "ok"), 410);
+    EXPECT(renew(h, &second), 200);
+}
+
+static void renewing_for_ever_ends_at_max_hold(void **state) {
+    House *h = *state;
+    Lease lease = lease_of(request(h, 'a', 60, 0));
+    for (int64_t left = 600; left > 50; left -= 50) {
+        pass(h, 50);
+        Reply renewed = renew(h, &lease);
+        assert_int_equal(renewed.status, 200);
+        assert_int_equal(number(renewed, "expiresInSeconds"), left - 50 < 60 ? left - 50 : 60);
+        (void)forget(renewed);
+    }
+    pass(h, 50);
+    EXPECT(renew(h, &lease), 410);
+}
+
+static void a_restart_gives_everybody_the_full_length_again(void **state) {
+    House *h = *state;
+    Lease lease = lease_of(request(h, 'a', 30, 0));
+    pass(h, 29);
+    restart(h);
+    pass(h, 29);
+    Reply renewed = renew(h, &lease);
+    assert_int_equal(renewed.status, 200);
+    (void)forget(renewed);
+    pass(h, 30);
+    EXPECT(renew(h, &lease), 410);
+}
+
+static void a_pause_and_a_step_of_wall_time_take_two_seconds_at_most(void **state) {
+    House *h = *state;
+    Lease lease = lease_of(request(h, 'a', 30, 0));
+    virtual_clock_move(&h->clock, 3600 * 1000, 3600 * 1000); /* stopped for an hour */
+    pass(h, 1);
+    virtual_clock_move(&h->clock, 0, -86400LL * 1000); /* a day back */
+    pass(h, 1);
+    virtual_clock_move(&h->clock, 0, 30 * 86400LL * 1000);
+    pass(h, 1);
+    Reply renewed = renew(h, &lease);
+    assert_int_equal(renewed.status, 200);
+    (void)forget(renewed);
+    pass(h, 30);
+    EXPECT(renew(h, &lease), 410);
+}
+
+static void renewals_work_and_nothing_is_lost_while_the_store_fails(void **state) {
+    House *h = *state;
+    Lease lease = lease_of(request(h, 'a', 30, 0));
+    wrap_store_fail(h->store, WRAP_COMMIT, 1, STORE_FULL, true);
+    for (int i = 0; i < 5; i++) {
+        pass(h, 20);
+        EXPECT(renew(h, &lease), 200);
+    }
+    pass(h, 60); /* nobody renews, and the loss cannot be written */
+    EXPECT(renew(h, &lease), 200);
+    wrap_store_heal(h->store);
+    pass(h, 29);
+    EXPECT(renew(h, &lease), 200);
+    pass(h, 32);
+    EXPECT(renew(h, &lease), 410);
+}
+
+/* ---- the queue ---- */
+
+static void a_release_hands_the_stack_to_who_waits_at_once(void **state) {
+    House *h = *state;
+    Lease first = lease_of(request(h, 'a', 30, 0));
+    Call waiting;
+    wait_for(h, &waiting, 'b', 30, 25);
+    EXPECT(release(h, &first, "ok"), 200);
+    Lease second = lease_of(finish(&waiting)); /* no time has passed */
+    assert_string_equal(second.stack, first.stack);
+    assert_true(second.generation > first.generation);
+    EXPECT(renew(h, &second), 200);
+}
+
+static void a_long_poll_that_ends_says_the_place_and_to_come_again_now(void **state) {
+    House *h = *state;
+    (void)lease_of(request(h, 'a', 600, 0));
+    Call first, second;
+    wait_for(h, &first, 'b', 30, 25);
+    wait_for(h, &second, 'c', 30, 20);
+    pass(h, 20);
+    Reply over = finish(&second);
+    assert_int_equal(over.status, 202);
+    assert_int_equal(number(over, "position"), 2);
+    assert_int_equal(number(over, "retryAfterSeconds"), 0);
+    (void)forget(over);
+    pass(h, 5);
+    over = finish(&first);
+    assert_int_equal(over.status, 202);
+    assert_int_equal(number(over, "position"), 1);
+    (void)forget(over);
+}
+
+static void first_come_first_served_and_newcomers_do_not_overtake(void **state) {
+    House *h = *state;
+    Lease lease = lease_of(request(h, 'a', 600, 0));
+    Call calls[3];
+    for (int i = 0; i < 3; i++)
+        wait_for(h, &calls[i], (char)('b' + i), 600, 25);
+    for (int i = 0; i < 3; i++) {
+        EXPECT(release(h, &lease, "ok"), 200);
+        Reply newcomer = request(h, 'z', 600, 0);
+        assert_int_equal(newcomer.status, 409);
+        (void)forget(newcomer);
+        lease = lease_of(finish(&calls[i]));
+        EXPECT(renew(h, &lease), 200);
+    }
+}
+
+static void who_hangs_up_is_passed_over(void **state) {
+    House *h = *state;
+    Lease lease = lease_of(request(h, 'a', 600, 0));
+    Call gone, there;
+    wait_for(h, &gone, 'b', 600, 25);
+    wait_for(h, &there, 'c', 600, 25);
+    service_hang_up(h->service, gone.op->id);
+    EXPECT(finish(&gone), 202); /* handed back; nobody hears it */
+    EXPECT(release(h, &lease, "ok"), 200);
+    lease = lease_of(finish(&there));
+    EXPECT(renew(h, &lease), 200);
+    /* Heard of again, it has its old place. */
+    Reply again = request(h, 'b', 600, 0);
+    assert_int_equal(again.status, 202);
+    assert_int_equal(number(again, "position"), 1);
+    (void)forget(again);
+}
+
+static void a_grant_nobody_comes_for_goes_to_the_next(void **state) {
+    House *h = *state;
+    Lease lease = lease_of(request(h, 'a', 600, 0));
+    EXPECT(request(h, 'b', 600, 1), 202); /* polls, and never again */
+    Call there;
+    wait_for(h, &there, 'c', 600, 25);
+    EXPECT(release(h, &lease, "ok"), 200);
+    pass(h, 19);
+    assert_true(there.is_parked);
+    pass(h, 1);
+    lease = lease_of(finish(&there));
+    EXPECT(renew(h, &lease), 200);
+    EXPECT(request(h, 'b', 600, 0), 202); /* it only lost its turn */
+}
+
+static void two_polls_of_one_request_get_one_answer(void **state) {
+    House *h = *state;
+    Lease lease = lease_of(request(h, 'a', 600, 0));
+    Call one, other;
+    wait_for(h, &one, 'b', 600, 25);
+    wait_for(h, &other, 'b', 600, 25);
+    EXPECT(release(h, &lease, "ok"), 200);
+    Lease first = lease_of(finish(&one)), second = lease_of(finish(&other));
+    assert_string_equal(first.secret, second.secret);
+}
+
+static void a_cancelled_wait_is_told_and_lets_the_next_one_in(void **state) {
+    House *h = *state;
+    (void)lease_of(request(h, 'a', 600, 0));
+    Call waiting;
+    wait_for(h, &waiting, 'b', 600, 25);
+    Reply cancelled = ask(h, OP_CANCEL_REQUEST, "{\"requestId\":\"request-id-of-b-0001\"}");
+    assert_int_equal(cancelled.status, 200);
+    assert_string_equal(text(cancelled, "result"), "removed");
+    (void)forget(cancelled);
+    Reply told = finish(&waiting);
+    assert_int_equal(told.status, 410);
+    assert_string_equal(text(told, "why"), "cancelled");
+    (void)forget(told);
+}
+
+static void the_queue_survives_a_restart_in_its_order(void **state) {
+    House *h = *state;
+    Lease lease = lease_of(request(h, 'a', 600, 0));
+    EXPECT(request(h, 'b', 600, 1), 202);
+    pass(h, 70); /* b was not heard of for long */
+    EXPECT(request(h, 'c', 600, 1), 202);
+    restart(h);
+    EXPECT(release(h, &lease, "ok"), 200);
+    Lease second = lease_of(request(h, 'b', 600, 0)); /* counts as just heard of, and came first */
+    assert_string_equal(second.stack, lease.stack);
+}
+
+static void a_drain_answers_who_waits(void **state) {
+    House *h = *state;
+    (void)lease_of(request(h, 'a', 600, 0));
+    Call waiting;
+    wait_for(h, &waiting, 'b', 600, 25);
+    service_drain(h->service);
+    Reply over = finish(&waiting);
+    assert_int_equal(over.status, 202);
+    assert_int_equal(number(over, "retryAfterSeconds"), 1);
+    (void)forget(over);
+}
+
+static void who_waits_hears_of_the_end_of_quiet(void **state) {
+    House *h = *state;
+    Lease lost = lease_of(request(h, 'a', 20, 0));
+    Call waiting;
+    pass(h, 15);
+    wait_for(h, &waiting, 'b', 30, 25);
+    pass(h, 5 + 14);
+    assert_true(waiting.is_parked);
+    pass(h, 1);
+    Lease next = lease_of(finish(&waiting));
+    assert_string_equal(next.stack, lost.stack);
+}
+
+static void after_an_operators_release_the_holder_is_waited_for(void **state) {
+    House *h = *state;
+    Lease lease = lease_of(request(h, 'a', 300, 0));
+    pass(h, 100);
+    EXPECT(control(h, OP_FORCE_RELEASE_STACK, "{\"project\":\"shop\",\"stackName\":\"test-1\"}"), 200);
+    pass(h, 30);
+    EXPECT(request(h, 'b', 30, 0), 409);
+    EXPECT(renew(h, &lease), 410); /* he is told, and stops */
+    pass(h, 14);
+    EXPECT(request(h, 'b', 30, 0), 409);
+    pass(h, 1);
+    Lease next = lease_of(request(h, 'b', 30, 0));
+    assert_true(next.generation > lease.generation);
+}
+
+static void an_operator_in_a_hurry_need_not_wait(void **state) {
+    House *h = *state;
+    (void)lease_of(request(h, 'a', 300, 0));
+    EXPECT(control(h, OP_FORCE_RELEASE_STACK, "{\"project\":\"shop\",\"stackName\":\"test-1\",\"now\":true}"), 200);
+    (void)lease_of(request(h, 'b', 30, 0));
+}
+
+static void lists_say_when_leases_end_and_who_waits(void **state) {
+    House *h = *state;
+    (void)lease_of(request(h, 'a', 300, 0));
+    EXPECT(request(h, 'b', 300, 1), 202);
+    Reply list = ask(h, OP_LIST_STACKS, "{}");
+    const json_t *stack = json_array_get(json_object_get(list.body, "stacks"), 0);
+    const json_t *expires = json_object_get(json_object_get(stack, "lease"), "expires");
+    assert_non_null(json_string_value(expires));
+    (void)forget(list);
+    Reply queue = ask(h, OP_LIST_QUEUE, "{}");
+    assert_int_equal(queue.status, 200);
+    const json_t *waits = json_array_get(json_object_get(queue.body, "queue"), 0);
+    assert_int_equal(json_integer_value(json_object_get(waits, "position")), 1);
+    assert_string_equal(json_string_value(json_object_get(waits, "branch")), "feat/b");
+    (void)forget(queue);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void) {
+    json_guard_init();
+    const struct CMUnitTest tests[] = {
+        TEST(a_renewed_lease_lives_and_an_unrenewed_one_is_lost),
+        TEST(a_lost_stack_rests_before_another_gets_it),
+        TEST(renewing_for_ever_ends_at_max_hold),
+        TEST(a_restart_gives_everybody_the_full_length_again),
+        TEST(a_pause_and_a_step_of_wall_time_take_two_seconds_at_most),
+        TEST(renewals_work_and_nothing_is_lost_while_the_store_fails),
+        TEST(a_release_hands_the_stack_to_who_waits_at_once),
+        TEST(a_long_poll_that_ends_says_the_place_and_to_come_again_now),
+        TEST(first_come_first_served_and_newcomers_do_not_overtake),
+        TEST(who_hangs_up_is_passed_over),
+        TEST(a_grant_nobody_comes_for_goes_to_the_next),
+        TEST(two_polls_of_one_request_get_one_answer),
+        TEST(a_cancelled_wait_is_told_and_lets_the_next_one_in),
+        TEST(the_queue_survives_a_restart_in_its_order),
+        TEST(a_drain_answers_who_waits),
+        TEST(who_waits_hears_of_the_end_of_quiet),
+        TEST(after_an_operators_release_the_holder_is_waited_for),
+        TEST(an_operator_in_a_hurry_need_not_wait),
+        TEST(lists_say_when_leases_end_and_who_waits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
