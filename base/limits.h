@@ -28,6 +28,7 @@
 #define LEASE_SECONDS_MIN 2
 #define LEASE_SECONDS_MAX 86400
 #define WAIT_SECONDS_MAX 25
+#define QUEUE_LENGTH_MAX 100000 /* requests waiting in one project */
 #define STACK_COUNT_MAX 1000000
 
 /* What the service holds at once. */

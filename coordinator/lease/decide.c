@@ -10,6 +10,7 @@ static const struct {
 } rules[OP_COUNT] = {
     [OP_REQUEST_STACK] = {want_request_stack, decide_request_stack, false},
     [OP_JOIN_REQUEST] = {want_request, decide_join_request, false},
+    [OP_RENEW_LEASE] = {want_lease, decide_renew_lease, false},
     [OP_SET_LAST_DEPLOYED_COMMIT] = {want_stack_and_lease, decide_set_last_deployed_commit, false},
     [OP_RELEASE_STACK] = {want_stack_and_lease, decide_release_stack, false},
     [OP_CANCEL_REQUEST] = {want_request, decide_cancel_request, false},
@@ -48,6 +49,6 @@ int lease_decide(WorkingSet *set, const Command *command, const Moment *moment, 
                                         SLICE_PRINT(set->project_name)));
     int r = rules[command->operation].decide(&t);
     if (r == DECISION_DONE)
-        answer->outcome = OUTCOME_DONE;
+        answer->outcome = answer->is_queued ? OUTCOME_QUEUED : OUTCOME_DONE;
     return r;
 }

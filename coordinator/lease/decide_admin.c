@@ -1,7 +1,7 @@
 /* What the control socket may do: projects and keys. */
 #include <inttypes.h>
 
-#include "lease/task.h"
+#include "lease/queue.h"
 
 #define MAX_HOLD_SECONDS_DEFAULT (24 * 3600)
 #define EXPIRY_GRACE_SECONDS_DEFAULT 15
@@ -183,6 +183,7 @@ int decide_update_project(Task *t) {
                                         project.stack_count));
     set->project = project;
     working_set_project_changed(set);
+    queue_open(set);
     r = record_project(t, EVENT_PROJECT_UPDATED);
     return r < 0 ? r : task_say(t, arena_printf(set->arena, "Project %.*s updated", SLICE_PRINT(set->project_name)));
 }
@@ -195,6 +196,10 @@ static int check_project_is_empty(Task *t) {
                                         "%" PRId64 " of the project's stacks are leased: wait for their jobs, or "
                                         "end the leases by `stack release --now`",
                                         project->leased_count));
+    if (project->queued_count > 0)
+        return task_refuse(
+            t, OUTCOME_IN_USE, "project",
+            arena_printf(t->set->arena, "%" PRId64 " requests wait in the project's queue", project->queued_count));
     if (project->stack_count > 0)
         return task_refuse(t, OUTCOME_IN_USE, "project",
                            arena_printf(t->set->arena,

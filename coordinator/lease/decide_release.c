@@ -1,14 +1,19 @@
-/* What the holder of a stack says about it: releaseStack, setLastDeployedCommit; and what is said for him, forceReleaseStack. */
+/* What the holder of a stack says about it: renewLease, releaseStack, setLastDeployedCommit; and what is said for him,
+ * forceReleaseStack. */
 #include <assert.h>
 
 #include "lease/ending.h"
+
+int want_lease(WorkingSet *set, const Command *command) {
+    return working_set_want(
+        set, (RowWant){.query = ROWS_REQUEST_BY_TICKET, .number = command->lease_ref.ticket, .limit = 1});
+}
 
 int want_stack_and_lease(WorkingSet *set, const Command *command) {
     int r = working_set_want(set, (RowWant){.query = ROWS_STACK_BY_NAME, .text = command->stack_name, .limit = 1});
     if (r < 0 || command->lease_ref.ticket == 0)
         return r;
-    return working_set_want(
-        set, (RowWant){.query = ROWS_REQUEST_BY_TICKET, .number = command->lease_ref.ticket, .limit = 1});
+    return want_lease(set, command);
 }
 
 /* The request whose lease the command's secret opens: live or over, and of the stack that the command names. */
@@ -21,12 +26,43 @@ static int find_lease(Task *t, RequestSlot **out) {
     /* After an old backup was restored a ticket may have come again; a generation never does. */
     if (request == NULL || request->row.generation != lease->generation)
         return refuse_lost(t, NULL);
-    if (!slice_equal(request->row.stack_name, t->command->stack_name))
+    /* A request back in the queue has no stack: its grant was taken back. */
+    bool names_stack = t->command->operation != OP_RENEW_LEASE;
+    if (names_stack && !slice_equal(request->row.stack_name, t->command->stack_name))
         return task_refuse(t, OUTCOME_FORBIDDEN, "lease",
                            arena_printf(t->set->arena,
                                         "this lease is for stack %.*s, not for %.*s; nothing was changed",
                                         SLICE_PRINT(request->row.stack_name), SLICE_PRINT(t->command->stack_name)));
     *out = request;
+    return DECISION_DONE;
+}
+
+static void collect(StackSlot *stack) {
+    if (stack->row.is_collected)
+        return;
+    stack->row.is_collected = true;
+    stack_slot_changed(stack);
+}
+
+int decide_renew_lease(Task *t) {
+    RequestSlot *request = NULL;
+    StackSlot *stack = NULL;
+    int r = find_lease(t, &request);
+    if (r != DECISION_DONE)
+        return r;
+    assert(request != NULL);
+    if (request->row.state != REQUEST_LIVE)
+        return refuse_lost(t, request);
+    r = task_stack_of(t, request, &stack);
+    if (r != DECISION_DONE)
+        return r;
+    assert(stack != NULL);
+    collect(stack);
+    /* After a start everybody gets the longest length that was asked for. */
+    if (is_bound(&stack->row) && t->command->lease_seconds > stack->row.lease_seconds) {
+        stack->row.lease_seconds = t->command->lease_seconds;
+        stack_slot_changed(stack);
+    }
     return DECISION_DONE;
 }
 
@@ -115,6 +151,8 @@ int decide_set_last_deployed_commit(Task *t) {
         r = task_keep(t, command->url, &row->url);
     if (r < 0)
         return r;
+    if (is_leased(row))
+        collect(stack);
     row->is_content_unknown = false;
     row->modified_ms = t->moment->wall_ms;
     stack_slot_changed(stack);
@@ -129,9 +167,6 @@ int decide_force_release_stack(Task *t) {
     const Command *command = t->command;
     StackSlot *stack = NULL;
     RequestSlot *request = NULL;
-    if (!command->now)
-        return task_refuse(t, OUTCOME_VALIDATION, "now",
-                           slice_of("this version releases at once only: send now: true"));
     int r = task_stack_named(t, &stack);
     if (r != DECISION_DONE)
         return r;
@@ -142,8 +177,11 @@ int decide_force_release_stack(Task *t) {
     r = task_request_of(t, stack, &request);
     if (r != DECISION_DONE)
         return r;
-    const Ending ending = {
-        .why = WHY_FORCED, .outcome = (ReleaseOutcome)command->outcome, .by = command->asker, .note = command->reason};
+    const Ending ending = {.why = WHY_FORCED,
+                           .outcome = (ReleaseOutcome)command->outcome,
+                           .by = command->asker,
+                           .note = command->reason,
+                           .is_now = command->now};
     r = lease_end(t, stack, request, &ending);
     return r != DECISION_DONE ? r : say_released(t);
 }

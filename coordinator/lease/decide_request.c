@@ -1,13 +1,11 @@
 /* Asking for a stack: requestStack, joinRequest, cancelRequest. */
 #include <inttypes.h>
 
-#include "lease/choice.h"
+#include "base/limits.h"
 #include "lease/ending.h"
+#include "lease/grant.h"
+#include "lease/queue.h"
 #include "lease/replay.h"
-
-static Slice branch_of(const Command *command) {
-    return slice_is_absent(command->branch) ? slice_of("main") : command->branch;
-}
 
 int want_request(WorkingSet *set, const Command *command) {
     return working_set_want(set, (RowWant){.query = ROWS_REQUEST_BY_ID, .text = command->request_id, .limit = 1});
@@ -15,125 +13,106 @@ int want_request(WorkingSet *set, const Command *command) {
 
 int want_request_stack(WorkingSet *set, const Command *command) {
     int r = slice_is_absent(command->request_id) ? 0 : want_request(set, command);
-    return r < 0 ? r : choice_want(set, branch_of(command), command->commit);
+    return r < 0 ? r : grant_want(set, command->purpose, command->branch, command->commit);
 }
 
 static int refuse_full(Task *t) {
     const ProjectRow *project = &t->set->project;
+    if (t->command->purpose == PURPOSE_CLEAN)
+        return task_refuse(t, OUTCOME_NONE_AVAILABLE, NULL, slice_of("no stack waits for cleaning"));
+    Slice queue = project->queued_count == 0
+                      ? slice_of("")
+                      : arena_printf(t->set->arena, ", and %" PRId64 " requests wait", project->queued_count);
     return task_refuse(t, OUTCOME_NONE_AVAILABLE, NULL,
                        arena_printf(t->set->arena,
-                                    "all of the project's %" PRId64 " stacks are in use, and its ceiling is %" PRId64
-                                    ": release one, or raise --max-stacks",
-                                    project->stack_count, choice_ceiling(project)));
+                                    "all of the project's %" PRId64 " stacks are in use, its ceiling is %" PRId64
+                                    "%.*s: wait in the queue (waitSeconds), release one, or raise --max-stacks",
+                                    project->stack_count, choice_ceiling(project), SLICE_PRINT(queue)));
 }
 
-/* The texts of the command that the rows keep. */
-typedef struct Kept {
-    Slice branch, commit, request_id, holder_json;
-} Kept;
-
-static int keep_texts(Task *t, Kept *out) {
-    const Command *command = t->command;
-    int r = task_keep(t, branch_of(command), &out->branch);
-    if (r == 0)
-        r = task_keep(t, command->commit, &out->commit);
-    if (r == 0)
-        r = task_keep(t, command->request_id, &out->request_id);
-    if (r == 0)
-        r = task_keep(t, command->holder_json, &out->holder_json);
-    return r;
+static bool will_wait(const Command *command) {
+    return command->if_none == IF_NONE_WAIT ||
+           (command->if_none == IF_NONE_DEFAULT && !slice_is_absent(command->request_id) && command->wait_seconds > 0);
 }
 
-/* The chosen stack with its counters brought up to date; a new one is made. */
-static int take_stack(Task *t, const Choice *choice, StackSlot **out) {
+static int answer_queued(Task *t, int64_t ticket, int64_t position) {
+    t->answer->is_queued = true;
+    t->answer->position = position;
+    t->answer->lease_ref = (LeaseRef){.ticket = ticket};
+    return DECISION_DONE;
+}
+
+static int enqueue(Task *t, const RequestRow *request) {
     ProjectRow *project = &t->set->project;
-    if (choice->slot != NULL) {
-        *out = choice->slot;
-        return task_move(t, choice->slot, STACK_GRANT);
-    }
-    StackRow row = {.number = choice->new_number, .state = STACK_GONE, .created_ms = t->moment->wall_ms};
-    row.name = arena_printf(t->set->arena, "%.*s%" PRId64, SLICE_PRINT(project->prefix), row.number);
-    int r = working_set_add_stack(t->set, &row, out);
-    if (r < 0)
-        return r;
-    project->stack_count++;
-    if (row.number == project->first_unused)
-        project->first_unused++;
-    return task_move(t, *out, STACK_CREATE);
-}
-
-static void begin_lease(Task *t, StackRow *row, const Kept *kept) {
-    const Command *command = t->command;
-    ProjectRow *project = &t->set->project;
-    int64_t wall_ms = t->moment->wall_ms;
-    project->last_generation = project->last_generation + 1 > wall_ms ? project->last_generation + 1 : wall_ms;
-    project->last_ticket++;
-    project->leased_count++;
-    working_set_project_changed(t->set);
-
-    row->branch = kept->branch;
-    row->requested = project->last_generation;
-    row->requested_ms = wall_ms;
-    row->ticket = project->last_ticket;
-    row->generation = project->last_generation;
-    row->lease_seconds = command->lease_seconds != FIELD_ABSENT ? command->lease_seconds : 0;
-    row->since_ms = wall_ms;
-    row->is_collected = true;
-    row->purpose = command->purpose;
-    row->holder_json = kept->holder_json;
-}
-
-/* A lease that has a secret, or may be asked for again, leaves a row beside its stack's. */
-static bool leaves_request(const Command *command) {
-    return !slice_is_absent(command->request_id) || command->lease_seconds != FIELD_ABSENT;
-}
-
-static int add_request(Task *t, const StackRow *stack, const Kept *kept, bool is_reused, RequestSlot **out) {
-    const Command *command = t->command;
-    return working_set_add_request(t->set,
-                                   &(RequestRow){
-                                       .ticket = stack->ticket,
-                                       .request_id = kept->request_id,
-                                       .state = REQUEST_LIVE,
-                                       .branch = slice_is_absent(command->branch) ? SLICE_ABSENT : kept->branch,
-                                       .commit = kept->commit,
-                                       .lease_seconds = command->lease_seconds,
-                                       .purpose = command->purpose,
-                                       .holder_json = kept->holder_json,
-                                       .created_ms = t->moment->wall_ms,
-                                       .stack_number = stack->number,
-                                       .stack_name = stack->name,
-                                       .generation = stack->generation,
-                                       .is_reused = is_reused,
-                                   },
-                                   out);
-}
-
-static int grant(Task *t, const Choice *choice) {
-    Kept kept;
-    StackSlot *stack = NULL;
-    int r = keep_texts(t, &kept);
-    if (r == DECISION_DONE)
-        r = take_stack(t, choice, &stack);
+    RequestRow row = *request;
+    RequestSlot *slot = NULL;
+    int64_t position = 0;
+    int r = queue_position(t, row.purpose, NULL, &position);
     if (r != DECISION_DONE)
         return r;
-    begin_lease(t, &stack->row, &kept);
-
-    RequestSlot *request = NULL;
-    if (leaves_request(t->command))
-        r = add_request(t, &stack->row, &kept, choice->is_reused, &request);
-    if (r == DECISION_DONE) {
-        const char *note = choice->slot == NULL ? "created" : choice->is_reused ? "reused" : NULL;
-        EventRow event = {.commit = kept.commit, .holder_json = kept.holder_json, .note = slice_of(note)};
-        r = task_record_stack(t, EVENT_GRANTED, &stack->row, event);
-    }
-    return r != DECISION_DONE ? r
-                              : answer_grant(t, &stack->row, request != NULL ? &request->row : NULL, choice->is_reused);
+    if (project->queued_count >= QUEUE_LENGTH_MAX)
+        return task_refuse(t, OUTCOME_NONE_AVAILABLE, NULL, slice_of("the project's queue is full: ask again later"));
+    row.ticket = ++project->last_ticket;
+    row.state = REQUEST_QUEUED;
+    row.is_heard = true;
+    row.from_queue = true;
+    project->queued_count++;
+    working_set_project_changed(t->set);
+    r = working_set_add_request(t->set, &row, &slot);
+    if (r < 0)
+        return r;
+    EventRow event = {.kind = EVENT_QUEUED, .branch = row.branch, .commit = row.commit, .holder_json = row.holder_json};
+    r = task_record(t, event);
+    return r < 0 ? r : answer_queued(t, row.ticket, position);
 }
 
-static int replay(Task *t, const RequestSlot *request) {
+/* Asked for the first time: at once when nobody waits and something is free, else by the queue or not at all. */
+static int ask(Task *t) {
+    const Command *command = t->command;
+    RequestRow request;
+    RequestSlot *head = NULL;
+    Choice choice;
+    int r = queue_head(t->set, command->purpose, &head);
+    if (r == DECISION_DONE)
+        r = grant_request_of(t, &request);
+    if (r != DECISION_DONE)
+        return r;
+    r = head != NULL ? CHOICE_NONE : grant_choose(t->set, command->purpose, &request, &choice);
+    if (r == CHOICE_NONE)
+        return will_wait(command) ? enqueue(t, &request) : refuse_full(t);
+    if (r == CHOICE_NEEDS_ROWS)
+        return DECISION_NEEDS_ROWS;
+    return r < 0 ? r : grant_now(t, &request, &choice);
+}
+
+/* A request that is known: still waiting, live, or over. Asking is a sign of life, and a plain lease is collected by an
+ * answer that somebody hears. */
+static int answer_known(Task *t, RequestSlot *request) {
+    const RequestRow *row = &request->row;
+    StackSlot *stack = NULL;
+    if (row->state == REQUEST_OVER)
+        return refuse_over(t, request);
+    if (row->state == REQUEST_QUEUED) {
+        int64_t position = 0;
+        int r = queue_position(t, row->purpose, request, &position);
+        if (r != DECISION_DONE)
+            return r;
+        queue_hear(t, request);
+        return answer_queued(t, row->ticket, position);
+    }
+    int r = task_stack_of(t, request, &stack);
+    if (r != DECISION_DONE)
+        return r;
+    if (!stack->row.is_collected && !is_bound(&stack->row) && !t->command->is_peer_gone) {
+        stack->row.is_collected = true;
+        stack_slot_changed(stack);
+    }
+    return answer_grant(t, &stack->row, row, row->is_reused);
+}
+
+static int replay(Task *t, RequestSlot *request) {
     int r = replay_compare(t, request);
-    return r != DECISION_DONE ? r : replay_answer(t, request);
+    return r != DECISION_DONE ? r : answer_known(t, request);
 }
 
 int decide_request_stack(Task *t) {
@@ -147,16 +126,26 @@ int decide_request_stack(Task *t) {
         return task_refuse(t, OUTCOME_VALIDATION, "requestId",
                            slice_of("ifNone wait needs a requestId: without one each repeat would be another request"));
     }
-    if (command->purpose == PURPOSE_CLEAN)
-        return task_refuse(t, OUTCOME_NONE_AVAILABLE, NULL, slice_of("no stack waits for cleaning"));
+    return ask(t);
+}
 
-    Choice choice;
-    int r = choice_make(t->set, branch_of(command), command->commit, &choice);
-    if (r == CHOICE_NONE)
-        return refuse_full(t);
-    if (r == CHOICE_NEEDS_ROWS)
-        return DECISION_NEEDS_ROWS;
-    return r < 0 ? r : grant(t, &choice);
+/* From now on several may hold the lease. */
+static int note_joined(Task *t, RequestSlot *request) {
+    const RequestRow *row = &request->row;
+    if (row->state != REQUEST_LIVE)
+        return DECISION_DONE;
+    if (!row->is_joined) {
+        request->row.is_joined = true;
+        request_slot_changed(request);
+    }
+    if (slice_is_absent(t->command->holder_json))
+        return DECISION_DONE;
+    EventRow event = {.kind = EVENT_JOINED,
+                      .stack_number = row->stack_number,
+                      .stack_name = row->stack_name,
+                      .generation = row->generation};
+    int r = task_keep(t, t->command->holder_json, &event.holder_json);
+    return r < 0 ? r : task_record(t, event);
 }
 
 int decide_join_request(Task *t) {
@@ -167,16 +156,8 @@ int decide_join_request(Task *t) {
     if (request == NULL)
         return task_refuse(t, OUTCOME_UNKNOWN_REQUEST, "requestId",
                            slice_of("nobody asked under this requestId, or its lease ended more than a day ago"));
-    r = replay_answer(t, request);
-    if (r != DECISION_DONE || slice_is_absent(t->command->holder_json))
-        return r;
-    const RequestRow *row = &request->row;
-    EventRow event = {.kind = EVENT_JOINED,
-                      .stack_number = row->stack_number,
-                      .stack_name = row->stack_name,
-                      .generation = row->generation};
-    r = task_keep(t, t->command->holder_json, &event.holder_json);
-    return r < 0 ? r : task_record(t, event);
+    r = answer_known(t, request);
+    return r != DECISION_DONE ? r : note_joined(t, request);
 }
 
 /* A cancel that overtook its request: remembered, so that the request is granted to nobody when it comes. */
@@ -198,13 +179,48 @@ static int store_cancelled(Task *t) {
     return working_set_add_request(t->set, &row, &request);
 }
 
+/* Whoever cancels a grant he never collected leaves no trace on the stack. */
 static int end_cancelled(Task *t, RequestSlot *request) {
     StackSlot *stack = NULL;
     int r = task_stack_of(t, request, &stack);
     if (r != DECISION_DONE)
         return r;
-    const Ending ending = {.why = WHY_CANCELLED, .outcome = RELEASE_DIRTY, .by = t->command->asker};
-    return lease_end(t, stack, request, &ending);
+    if (stack->row.is_collected) {
+        const Ending ending = {.why = WHY_CANCELLED, .outcome = RELEASE_DIRTY, .by = t->command->asker};
+        return lease_end(t, stack, request, &ending);
+    }
+    const StackRow before = stack->row;
+    r = lease_take_back(t, stack);
+    if (r == DECISION_DONE)
+        r = task_keep(t, t->command->asker, &request->row.ended_by);
+    if (r != DECISION_DONE)
+        return r;
+    request->row.state = REQUEST_OVER;
+    request->row.why = WHY_CANCELLED;
+    request->row.ended_ms = t->moment->wall_ms;
+    request_slot_changed(request);
+    return task_record_stack(t, EVENT_CANCELLED, &before,
+                             (EventRow){.outcome = slice_of("ok"), .holder_json = before.holder_json});
+}
+
+/* What a cancel did, which its repeat is told again. */
+static const struct {
+    const char *result, *message;
+} cancellations[] = {
+    {"over", "The request was over already"},
+    {"stored", "The request will not be granted"},
+    {"removed", "The request waits no longer"},
+    {"ended", "The request's lease was ended"},
+};
+enum { CANCEL_OVER, CANCEL_STORED, CANCEL_REMOVED, CANCEL_ENDED };
+
+static int cancellation_of(const RequestSlot *request) {
+    if (request == NULL)
+        return CANCEL_STORED;
+    const RequestRow *row = &request->row;
+    if (row->state == REQUEST_OVER && row->why != WHY_CANCELLED)
+        return CANCEL_OVER;
+    return row->stack_number != 0 ? CANCEL_ENDED : row->from_queue ? CANCEL_REMOVED : CANCEL_STORED;
 }
 
 int decide_cancel_request(Task *t) {
@@ -212,17 +228,15 @@ int decide_cancel_request(Task *t) {
     int r = replay_find(t, &request);
     if (r != DECISION_DONE)
         return r;
-    bool was_cancelled = request == NULL || request->row.state == REQUEST_LIVE || request->row.why == WHY_CANCELLED;
-    bool was_granted = request != NULL && request->row.stack_number != 0;
+    int what = cancellation_of(request);
     if (request == NULL)
         r = store_cancelled(t);
+    else if (request->row.state == REQUEST_QUEUED)
+        r = queue_remove(t, request, WHY_CANCELLED);
     else if (request->row.state == REQUEST_LIVE)
         r = end_cancelled(t, request);
     if (r != DECISION_DONE)
         return r;
-    /* A repeat is told what the first one was. */
-    t->answer->result = slice_of(!was_cancelled ? "over" : was_granted ? "ended" : "stored");
-    return task_say(t, slice_of(!was_cancelled ? "The request was over already"
-                                : was_granted  ? "The request's lease was ended"
-                                               : "The request will not be granted"));
+    t->answer->result = slice_of(cancellations[what].result);
+    return task_say(t, slice_of(cancellations[what].message));
 }

@@ -1,5 +1,6 @@
 /* What people do to stacks, whoever holds them: deleteLastStack, quarantineStack, restoreStack, annotateStack. */
-#include "lease/task.h"
+#include "lease/ending.h"
+#include "lease/queue.h"
 
 int want_highest(WorkingSet *set, const Command *command) {
     (void)command;
@@ -32,50 +33,81 @@ int decide_delete_last_stack(Task *t) {
         return r;
     if (stack == NULL)
         return task_say(t, slice_of("No more stack"));
-    r = task_move(t, stack, STACK_DELETE);
+    bool is_in_use = is_leased(&stack->row) || is_quiet(&stack->row);
+    r = task_move(t, stack, is_in_use ? STACK_RETIRE : STACK_DELETE);
     if (r != DECISION_DONE)
         return r;
-    EventKind kind = is_leased(&stack->row) ? EVENT_RETIRED : EVENT_DELETED;
+    queue_open(t->set);
+    EventKind kind = is_in_use ? EVENT_RETIRED : EVENT_DELETED;
     r = task_record_stack(t, kind, &stack->row, (EventRow){.holder_json = stack->row.holder_json});
     return r < 0 ? r : task_say(t, arena_printf(t->set->arena, "Stack %.*s deleted", SLICE_PRINT(stack->row.name)));
 }
 
-static int refuse_leased(Task *t, const StackRow *row, const char *verb) {
+static int refuse_state(Task *t, const StackRow *row, const char *verb, const char *way_out) {
     return task_refuse(t, OUTCOME_WRONG_STATE, "stackName",
-                       arena_printf(t->set->arena,
-                                    "stack %.*s is %s and cannot be %s while its lease lasts: end it first, "
-                                    "by `stack release --now`",
-                                    SLICE_PRINT(row->name), stack_state_name(row->state), verb));
+                       arena_printf(t->set->arena, "stack %.*s is %s and cannot be %s: %s", SLICE_PRINT(row->name),
+                                    stack_state_name(row->state), verb, way_out));
 }
 
-/* quarantineStack and restoreStack: a move by hand to `target`, refused under a lease. */
-static int move_by_hand(Task *t, StackState target, StackEvent event, EventKind kind, const char *verb) {
+/* A move by hand of a stack nobody holds. */
+static int move_by_hand(Task *t, StackSlot *stack, StackEvent event, EventKind kind) {
+    EventRow record = {.id = 0};
+    int r = task_move(t, stack, event);
+    if (r == DECISION_DONE)
+        r = task_keep(t, t->command->reason, &record.note);
+    if (r == DECISION_DONE)
+        r = task_record_stack(t, kind, &stack->row, record);
+    stack->row.clean_failures = 0; /* a person looked at it */
+    queue_open(t->set);
+    return r;
+}
+
+static int say(Task *t, const StackSlot *stack, const char *verb) {
+    return task_say(t, arena_printf(t->set->arena, "Stack %.*s %s", SLICE_PRINT(stack->row.name), verb));
+}
+
+/* Under a lease: the lease ends, and the stack is out of use whoever still thinks he has it. */
+static int quarantine_leased(Task *t, StackSlot *stack) {
+    RequestSlot *request = NULL;
+    int r = task_request_of(t, stack, &request);
+    if (r != DECISION_DONE)
+        return r;
+    const Ending ending = {
+        .why = WHY_FORCED, .outcome = RELEASE_BROKEN, .by = t->command->asker, .note = t->command->reason};
+    return lease_end(t, stack, request, &ending);
+}
+
+int decide_quarantine_stack(Task *t) {
     StackSlot *stack = NULL;
     int r = task_stack_named(t, &stack);
     if (r != DECISION_DONE)
         return r;
-    StackRow *row = &stack->row;
+    const StackRow *row = &stack->row;
+    if (row->state == STACK_RETIRING)
+        return refuse_state(t, row, "quarantined", "it is gone as soon as its lease is over");
     if (is_leased(row))
-        return refuse_leased(t, row, verb);
-    if (row->state != target) {
-        EventRow record = {.id = 0};
-        r = task_move(t, stack, event);
-        if (r == DECISION_DONE)
-            r = task_keep(t, t->command->reason, &record.note);
-        if (r == DECISION_DONE)
-            r = task_record_stack(t, kind, row, record);
-        row->clean_failures = 0; /* a person looked at it */
-    }
-    return r != DECISION_DONE ? r
-                              : task_say(t, arena_printf(t->set->arena, "Stack %.*s %s", SLICE_PRINT(row->name), verb));
+        r = quarantine_leased(t, stack);
+    else if (row->state != STACK_QUARANTINED)
+        r = move_by_hand(t, stack, STACK_QUARANTINE, EVENT_QUARANTINED);
+    return r != DECISION_DONE ? r : say(t, stack, "quarantined");
 }
 
-int decide_quarantine_stack(Task *t) {
-    return move_by_hand(t, STACK_QUARANTINED, STACK_QUARANTINE, EVENT_QUARANTINED, "quarantined");
-}
-
+/* The quiet goes on, unless the operator is in a hurry: restored is not the same as left alone. */
 int decide_restore_stack(Task *t) {
-    return move_by_hand(t, STACK_AVAILABLE, STACK_RESTORE, EVENT_RESTORED, "restored");
+    StackSlot *stack = NULL;
+    int r = task_stack_named(t, &stack);
+    if (r != DECISION_DONE)
+        return r;
+    const StackRow *row = &stack->row;
+    if (is_leased(row))
+        return refuse_state(t, row, "restored", "end its lease first, by `stack release`");
+    if (row->state == STACK_RETIRING)
+        return refuse_state(t, row, "restored", "it was deleted, and is gone as soon as it is quiet no longer");
+    if (row->state != STACK_AVAILABLE)
+        r = move_by_hand(t, stack, STACK_RESTORE, EVENT_RESTORED);
+    if (r == DECISION_DONE && t->command->now && is_quiet(row))
+        r = lease_rest(t, stack);
+    return r != DECISION_DONE ? r : say(t, stack, "restored");
 }
 
 int decide_annotate_stack(Task *t) {

@@ -3,8 +3,6 @@
 #include <errno.h>
 #include <inttypes.h>
 
-#include "lease/ending.h"
-
 int replay_find(Task *t, RequestSlot **out) {
     RowWant want = {.query = ROWS_REQUEST_BY_ID, .text = t->command->request_id, .limit = 1};
     RequestSlot *request = working_set_request_by_id(t->set, want.text);
@@ -27,7 +25,7 @@ int replay_compare(Task *t, const RequestSlot *request) {
         {"leaseSeconds", command->lease_seconds == row->lease_seconds},
         {"purpose", command->purpose == row->purpose},
     };
-    if (row->stack_number == 0)
+    if (row->state == REQUEST_OVER && row->stack_number == 0 && !row->from_queue)
         return DECISION_DONE; /* cancelled before it came: what it would have asked is not known */
     for (size_t i = 0; i < COUNT_OF(comparisons); i++) {
         if (!comparisons[i].is_same)
@@ -39,14 +37,6 @@ int replay_compare(Task *t, const RequestSlot *request) {
                              comparisons[i].field));
     }
     return DECISION_DONE;
-}
-
-int replay_answer(Task *t, const RequestSlot *request) {
-    if (request->row.state != REQUEST_LIVE)
-        return refuse_over(t, request);
-    StackSlot *stack = NULL;
-    int r = task_stack_of(t, request, &stack);
-    return r != DECISION_DONE ? r : answer_grant(t, &stack->row, &request->row, request->row.is_reused);
 }
 
 int answer_grant(Task *t, const StackRow *stack, const RequestRow *request, bool is_reused) {

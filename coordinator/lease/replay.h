@@ -10,8 +10,6 @@
 int replay_find(Task *t, RequestSlot **out) MUST_USE;
 /* Whether the command asks for what the request asked for; else request-mismatch. */
 int replay_compare(Task *t, const RequestSlot *request) MUST_USE;
-/* Live: the stack, the lease and what is deployed now; over: request-over. */
-int replay_answer(Task *t, const RequestSlot *request) MUST_USE;
 
 /* Fills what a grant is told as: the stack, what is deployed on it now and, with a request, the lease. Also the first time.
  * `request` may be NULL. */

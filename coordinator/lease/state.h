@@ -5,9 +5,11 @@
  *                 ▼                                                  │
  *   (new) ──► leased ◄──── grant ──── available ◄── restore ──┐      │
  *               │  │  └── ok, loss ──────►▲                   │      │
- *               │  ├── dirty, loss (cleaning on) ──► dirty ───┤── leased (purpose clean)
+ *               │  ├── dirty, loss (cleaning on) ──► dirty ───┤── leased (purpose clean) ──► dirty | quarantined
  *               │  └── broken, operator ──► quarantined ──────┘
  *               └── delete ──► retiring ──► (gone)        available, dirty, quarantined ── delete ──► (gone)
+ *
+ * After a loss a stack is also quiet for a while, whatever its state: nobody gets it, and deleting it retires it.
  */
 #pragma once
 
@@ -25,7 +27,7 @@ typedef enum StackState {
 typedef enum StackEvent {
     STACK_CREATE, /* a request makes it: from GONE */
     STACK_GRANT,
-    STACK_RELEASE_OK, /* also: dirty or loss while cleaning is off */
+    STACK_RELEASE_OK, /* also: dirty or loss while cleaning is off; a grant nobody collected */
     STACK_RELEASE_DIRTY,
     STACK_RELEASE_BROKEN,
     STACK_CLEAN_START,
@@ -34,7 +36,9 @@ typedef enum StackEvent {
     STACK_CLEAN_GIVEN_UP,
     STACK_QUARANTINE,
     STACK_RESTORE,
-    STACK_DELETE,
+    STACK_DELETE, /* nobody holds it or may still think so */
+    STACK_RETIRE, /* … somebody does */
+    STACK_REST,   /* of a retiring one: its last holder must have stopped */
     STACK_EVENT_COUNT,
 } StackEvent;
 

@@ -91,7 +91,7 @@ int task_move(Task *t, StackSlot *stack, StackEvent event) {
         return task_refuse(t, OUTCOME_INTERNAL, NULL,
                            arena_printf(t->set->arena, "stack %.*s is %s and cannot go on from there like this",
                                         SLICE_PRINT(stack->row.name), stack_state_name(stack->row.state)));
-    if (to != STACK_DIRTY)
+    if (to != STACK_DIRTY && event != STACK_CLEAN_START) /* its place in the order, should the cleaner never come */
         stack->row.dirty_since = 0;
     stack->row.modified_ms = t->moment->wall_ms;
     if (to == STACK_GONE) {

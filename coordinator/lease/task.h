@@ -39,6 +39,13 @@ int task_say(Task *t, Slice message) MUST_USE;
 /* "2026-11-22T20:22:15.474Z"; absent when memory is short. */
 Slice task_date(Task *t, int64_t wall_ms);
 
+/* Live: the queue may serve it. */
+static inline bool is_waiting(const RequestRow *row) {
+    return row->state == REQUEST_QUEUED && row->is_heard;
+}
+static inline bool is_quiet(const StackRow *row) {
+    return row->quiet_until_ms != 0;
+}
 static inline bool is_leased(const StackRow *row) {
     return row->ticket != 0;
 }
@@ -50,6 +57,7 @@ static inline bool is_bound(const StackRow *row) {
 /* One function each for what a command needs at first and for what it does: the rows of decide.c's table. */
 int want_request_stack(WorkingSet *set, const Command *command) MUST_USE;
 int want_request(WorkingSet *set, const Command *command) MUST_USE;
+int want_lease(WorkingSet *set, const Command *command) MUST_USE;
 int want_stack_and_lease(WorkingSet *set, const Command *command) MUST_USE;
 int want_highest(WorkingSet *set, const Command *command) MUST_USE;
 int want_key(WorkingSet *set, const Command *command) MUST_USE;
@@ -59,6 +67,7 @@ int want_project(WorkingSet *set, const Command *command) MUST_USE;
 int decide_request_stack(Task *t) MUST_USE;
 int decide_join_request(Task *t) MUST_USE;
 int decide_cancel_request(Task *t) MUST_USE;
+int decide_renew_lease(Task *t) MUST_USE;
 int decide_release_stack(Task *t) MUST_USE;
 int decide_force_release_stack(Task *t) MUST_USE;
 int decide_set_last_deployed_commit(Task *t) MUST_USE;

@@ -317,7 +317,8 @@ int working_set_put_request(WorkingSet *set, const RequestRow *row) {
     if (working_set_request(set, row->ticket) != NULL)
         return 0;
     RequestSlot *slot;
-    return append_request(set, &(RequestSlot){.row = *row, .change = ROW_CLEAN}, &slot);
+    bool was_waiting = row->state == REQUEST_QUEUED && row->is_heard;
+    return append_request(set, &(RequestSlot){.row = *row, .was_waiting = was_waiting, .change = ROW_CLEAN}, &slot);
 }
 
 int working_set_add_request(WorkingSet *set, const RequestRow *row, RequestSlot **out) {
@@ -327,6 +328,15 @@ int working_set_add_request(WorkingSet *set, const RequestRow *row, RequestSlot 
 void request_slot_changed(RequestSlot *slot) {
     if (slot->change == ROW_CLEAN)
         slot->change = ROW_CHANGED;
+}
+
+int working_set_add_granted(WorkingSet *set, int64_t ticket) {
+    int64_t *granted = grown(set->arena, set->granted, set->granted_count, &set->granted_capacity, sizeof(*granted));
+    if (granted == NULL)
+        return -ENOMEM;
+    set->granted = granted;
+    granted[set->granted_count++] = ticket;
+    return 0;
 }
 
 /* ---- Keys ---- */

@@ -148,5 +148,7 @@ int stack_slot_deleted(WorkingSet *set, StackSlot *slot) MUST_USE;
 void request_slot_changed(RequestSlot *slot);
 void key_slot_changed(KeySlot *slot);
 void working_set_project_changed(WorkingSet *set);
+/* Notes that the queue served this ticket. */
+int working_set_add_granted(WorkingSet *set, int64_t ticket) MUST_USE;
 /* Whether anything at all is to be saved. */
 bool working_set_is_changed(const WorkingSet *set);

@@ -766,7 +766,7 @@ static int list_key(void *arg, const KeyRow *row) {
 static const char *list_until(World *w, ReadQuery query, int stop_after, int expected) {
     static Listing l;
     l = (Listing){.stop_after = stop_after};
-    StoreRows rows = {list_stack, list_event, list_project, list_key, &l};
+    StoreRows rows = {.stack = list_stack, .event = list_event, .project = list_project, .key = list_key, .arg = &l};
     assert_int_equal(store_read(w->store, &query, &rows), expected);
     return l.out;
 }

@@ -220,7 +220,7 @@ static int save_stack(ArrayStore *s, Slice project, const StackSlot *slot) {
     Write w = {.into = WRITE_STACK, .change = slot->change, .row.stack = {.project = project, .row = slot->row}};
     StackRow *row = &w.row.stack.row;
     int r = KEEP(s, &w.row.stack.project, &row->name, &row->branch, &row->last_commit, &row->url, &row->note,
-                 &row->holder_json);
+                 &row->holder_json, &row->before.branch);
     return r < 0 ? r : add_write(s, &w);
 }
 
@@ -321,6 +321,10 @@ static bool is_wanted(const StackRow *row, const RowWant *want) {
                slice_equal(row->last_commit, want->text2);
     case ROWS_FREE_OLDEST:
         return is_free;
+    case ROWS_DIRTY_OLDEST:
+        return row->state == STACK_DIRTY && row->quiet_until_ms == 0;
+    case ROWS_QUEUE:
+    case ROWS_QUEUED_BEFORE:
     case ROWS_PROJECT:
     case ROWS_NUMBERS_UNUSED:
     case ROWS_REQUEST_BY_ID:
@@ -348,6 +352,15 @@ static int last_requested(const void *a, const void *b) {
     return oldest_requested(b, a);
 }
 
+static int dirty_longest(const void *a, const void *b) {
+    return by_value((*(StackEntry *const *)a)->row.dirty_since, (*(StackEntry *const *)b)->row.dirty_since);
+}
+
+/* Each order of stacks: how it is sorted, and what its edge goes by. */
+static int64_t edge_of(RowQuery query, const StackRow *row) {
+    return query == ROWS_STACK_HIGHEST ? row->number : query == ROWS_DIRTY_OLDEST ? row->dirty_since : row->requested;
+}
+
 static int load_stacks(ArrayStore *s, WorkingSet *set, RowWant *want) {
     OWN(freep) StackEntry **found = calloc(s->stacks.count + 1, sizeof(StackEntry *));
     size_t count = 0;
@@ -358,20 +371,49 @@ static int load_stacks(ArrayStore *s, WorkingSet *set, RowWant *want) {
         if (slice_equal(entry->project, set->project_name) && is_wanted(&entry->row, want))
             found[count++] = entry;
     }
-    bool is_by_number = want->query == ROWS_STACK_HIGHEST;
-    bool is_order = is_by_number || want->query == ROWS_FREE_ON_BRANCH || want->query == ROWS_FREE_AT_COMMIT ||
+    bool is_order = want->query == ROWS_STACK_HIGHEST || want->query == ROWS_DIRTY_OLDEST ||
+                    want->query == ROWS_FREE_ON_BRANCH || want->query == ROWS_FREE_AT_COMMIT ||
                     want->query == ROWS_FREE_OLDEST;
     qsort(found, count, sizeof(StackEntry *),
-          is_by_number                      ? highest_number
-          : want->query == ROWS_FREE_OLDEST ? oldest_requested
-                                            : last_requested);
+          want->query == ROWS_STACK_HIGHEST  ? highest_number
+          : want->query == ROWS_DIRTY_OLDEST ? dirty_longest
+          : want->query == ROWS_FREE_OLDEST  ? oldest_requested
+                                             : last_requested);
     int r = 0;
     for (size_t i = 0; i < count && i < want->limit && r == 0; i++)
         r = working_set_put_stack(set, &found[i]->row);
-    if (is_order && count >= want->limit && want->limit != 0) {
-        const StackRow *last = &found[want->limit - 1]->row;
-        want->edge = is_by_number ? last->number : last->requested;
+    if (is_order && count >= want->limit && want->limit != 0)
+        want->edge = edge_of(want->query, &found[want->limit - 1]->row);
+    return r;
+}
+
+static int lowest_ticket(const void *a, const void *b) {
+    return by_value((*(RequestEntry *const *)a)->row.ticket, (*(RequestEntry *const *)b)->row.ticket);
+}
+
+/* The live requests of a queue: the first of them, or how many come before a ticket. */
+static int load_queue(ArrayStore *s, WorkingSet *set, RowWant *want) {
+    OWN(freep) RequestEntry **found = calloc(s->requests.count + 1, sizeof(RequestEntry *));
+    size_t count = 0;
+    if (found == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < s->requests.count; i++) {
+        RequestEntry *entry = table_at(&s->requests, i);
+        const RequestRow *row = &entry->row;
+        bool is_live = row->state == REQUEST_QUEUED && row->is_heard && row->purpose == want->purpose;
+        bool is_before = want->query == ROWS_QUEUE || row->ticket < want->number;
+        if (is_live && is_before && slice_equal(entry->project, set->project_name))
+            found[count++] = entry;
     }
+    if (want->query == ROWS_QUEUED_BEFORE) {
+        want->count = (int64_t)count;
+        return 0;
+    }
+    qsort(found, count, sizeof(RequestEntry *), lowest_ticket);
+    int r = 0;
+    for (size_t i = 0; i < count && i < want->limit && r == 0; i++)
+        r = working_set_put_request(set, &found[i]->row);
+    want->edge = count >= want->limit && want->limit != 0 ? found[want->limit - 1]->row.ticket : 0;
     return r;
 }
 
@@ -410,7 +452,11 @@ static int load_want(ArrayStore *s, WorkingSet *set, RowWant *want) {
     case ROWS_FREE_ON_BRANCH:
     case ROWS_FREE_AT_COMMIT:
     case ROWS_FREE_OLDEST:
+    case ROWS_DIRTY_OLDEST:
         return load_stacks(s, set, want);
+    case ROWS_QUEUE:
+    case ROWS_QUEUED_BEFORE:
+        return load_queue(s, set, want);
     case ROWS_NUMBERS_UNUSED:
         return set->is_project_missing || find_project(s, set->project_name) == NULL ? 0 : load_unused(s, set, want);
     case ROWS_REQUEST_BY_ID:
@@ -483,6 +529,7 @@ static int key_order(const void *a, const void *b) {
 
 static bool is_listed(const ReadQuery *q, const void *row) {
     const StackEntry *stack = row;
+    const RequestEntry *request = row;
     const EventEntry *event = row;
     const ProjectRow *project = row;
     const KeyRow *key = row;
@@ -495,8 +542,9 @@ static bool is_listed(const ReadQuery *q, const void *row) {
     case LIST_PROJECTS:
         return slice_is_absent(q->after_text) || slice_compare(project->name, q->after_text) > 0;
     case LIST_QUEUE:
+        return slice_equal(request->project, q->project) && request->row.state == REQUEST_QUEUED &&
+               (q->after == FIELD_ABSENT || request->row.ticket > q->after);
     case LIST_WATCHED:
-        break;
     case LIST_KEYS:
     default:
         return slice_is_absent(q->project) || slice_equal(key->project, q->project);
@@ -512,21 +560,42 @@ static int hand_over(const ReadQuery *q, const StoreRows *rows, const void *row)
     case LIST_PROJECTS:
         return rows->project(rows->arg, row);
     case LIST_QUEUE:
+        return rows->request(rows->arg, &((const RequestEntry *)row)->row);
     case LIST_WATCHED:
-        break;
     case LIST_KEYS:
     default:
         return rows->key(rows->arg, row);
     }
 }
 
+static int read_watched(const ArrayStore *s, const StoreRows *rows) {
+    int r = 0;
+    for (size_t i = 0; i < s->stacks.count && r == 0; i++) {
+        const StackEntry *entry = table_at(&s->stacks, i);
+        const StackRow *row = &entry->row;
+        bool is_watched =
+            row->quiet_until_ms != 0 || (row->ticket != 0 && (row->lease_seconds > 0 || !row->is_collected));
+        if (is_watched)
+            r = rows->watched_stack(rows->arg, find_project(s, entry->project), row);
+    }
+    for (size_t i = 0; i < s->requests.count && r == 0; i++) {
+        const RequestEntry *entry = table_at(&s->requests, i);
+        if (entry->row.state == REQUEST_QUEUED)
+            r = rows->watched_request(rows->arg, find_project(s, entry->project), &entry->row);
+    }
+    return r;
+}
+
 static int array_read(Store *store, const ReadQuery *q, const StoreRows *rows) {
     const ArrayStore *s = array_of(store);
+    if (q->list == LIST_WATCHED)
+        return read_watched(s, rows);
     const struct {
         const Table *table;
         int (*order)(const void *, const void *);
     } lists[] = {
         [LIST_STACKS] = {&s->stacks, lowest_number},
+        [LIST_QUEUE] = {&s->requests, lowest_ticket},
         [LIST_EVENTS] = {&s->events, q->newest_first ? highest_event : lowest_event},
         [LIST_PROJECTS] = {&s->projects, project_order},
         [LIST_KEYS] = {&s->keys, key_order},

@@ -38,7 +38,7 @@ static WorkingSet *find_set(Batch *b, Slice project) {
     return set;
 }
 
-/* Everything a decision may change, as a sum. */
+/* Everything a decision may change, as a sum; the queue that is due is a note to the caller. */
 static uint64_t sum_of(const WorkingSet *set) {
     uint64_t sum = slice_hash((Slice){.ptr = (const char *)&set->project, .len = sizeof(set->project)});
     for (size_t i = 0; i < set->stack_count; i++)
@@ -53,9 +53,12 @@ static uint64_t sum_of(const WorkingSet *set) {
 }
 
 static int decide_checked(WorkingSet *set, const Command *command, const Moment *moment, Answer *answer) {
-    uint64_t before = sum_of(set);
     answer_init(answer);
-    int decision = lease_decide(set, command, moment, answer);
+    int decision = lease_serve(set, moment);
+    if (decision != DECISION_DONE)
+        return decision;
+    uint64_t before = sum_of(set);
+    decision = lease_decide(set, command, moment, answer);
     if (decision != DECISION_DONE)
         assert_true(sum_of(set) == before);
     if (decision == DECISION_REFUSED) {
@@ -88,6 +91,12 @@ static int decide_pending(Batch *b, bool *is_pending) {
         is_stopped[place] = is_stopped[place] || !b->is_decided[i];
         *is_pending = *is_pending || !b->is_decided[i];
     }
+    for (size_t i = 0; i < b->set_count; i++) {
+        int decision = is_stopped[i] ? DECISION_DONE : lease_serve(b->sets[i], b->moment);
+        if (decision < 0)
+            return decision;
+        *is_pending = *is_pending || decision == DECISION_NEEDS_ROWS;
+    }
     return 0;
 }
 
@@ -97,7 +106,7 @@ static int decide_all(Batch *b) {
     for (size_t i = 0; i < b->count && r == 0; i++)
         r = lease_want(find_set(b, b->commands[i].project), &b->commands[i]);
     for (int round = 0; is_pending && r == 0; round++) {
-        assert_true(round < DECIDE_ROUNDS_MAX);
+        assert_true(round < 2 * BATCH_MAX + DECIDE_ROUNDS_MAX);
         r = store_load(b->store, b->sets, b->set_count);
         if (r == 0)
             r = decide_pending(b, &is_pending);

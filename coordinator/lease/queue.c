@@ -1,0 +1,151 @@
+#include "lease/queue.h"
+
+#include <assert.h>
+#include <errno.h>
+
+#include "lease/grant.h"
+
+#define HEADS_WANTED 8 /* of a queue, at first */
+
+void queue_open(WorkingSet *set) {
+    bool is_anybody = set->project.queued_count > 0;
+    set->is_queue_due[PURPOSE_TEST] |= is_anybody;
+    set->is_queue_due[PURPOSE_CLEAN] |= is_anybody;
+}
+
+int queue_head(WorkingSet *set, int purpose, RequestSlot **out) {
+    RowWant want = {.query = ROWS_QUEUE, .purpose = purpose, .limit = HEADS_WANTED};
+    const RowWant *loaded = working_set_loaded(set, want);
+    RequestSlot *head = NULL;
+    *out = NULL;
+    if (set->project.queued_count == 0)
+        return DECISION_DONE;
+    for (size_t i = 0; i < set->request_count; i++) {
+        RequestSlot *slot = set->requests[i];
+        bool is_candidate = is_waiting(&slot->row) && slot->row.purpose == purpose;
+        if (is_candidate && (head == NULL || slot->row.ticket < head->row.ticket))
+            head = slot;
+    }
+    bool is_certain = loaded != NULL && (loaded->edge == 0 || (head != NULL && head->row.ticket <= loaded->edge));
+    if (!is_certain) {
+        if (loaded != NULL)
+            working_set_want_past_edges(set);
+        int r = working_set_want(set, want);
+        return r < 0 ? r : DECISION_NEEDS_ROWS;
+    }
+    *out = head;
+    return DECISION_DONE;
+}
+
+/* Wants the count before every queued request of the set: the commands behind this one will need theirs. */
+static int need_counts(WorkingSet *set, RowWant first) {
+    first.limit = 1;
+    int r = working_set_want(set, first);
+    for (size_t i = 0; r == 0 && i < set->request_count; i++) {
+        const RequestRow *row = &set->requests[i]->row;
+        if (row->state == REQUEST_QUEUED)
+            r = working_set_want(
+                set,
+                (RowWant){.query = ROWS_QUEUED_BEFORE, .purpose = row->purpose, .number = row->ticket, .limit = 1});
+    }
+    return r < 0 ? r : DECISION_NEEDS_ROWS;
+}
+
+int queue_position(Task *t, int purpose, const RequestSlot *request, int64_t *out) {
+    WorkingSet *set = t->set;
+    int64_t ticket = request != NULL ? request->row.ticket : INT64_MAX;
+    RowWant want = {.query = ROWS_QUEUED_BEFORE, .purpose = purpose, .number = ticket};
+    if (set->project.queued_count == 0) {
+        *out = 1;
+        return DECISION_DONE;
+    }
+    const RowWant *loaded = working_set_loaded(set, want);
+    if (loaded == NULL)
+        return need_counts(set, want);
+    int64_t before = loaded->count;
+    for (size_t i = 0; i < set->request_count; i++) {
+        const RequestSlot *slot = set->requests[i];
+        if (slot->row.purpose == purpose && slot->row.ticket < ticket)
+            before += is_waiting(&slot->row) - slot->was_waiting;
+    }
+    *out = before + 1;
+    return DECISION_DONE;
+}
+
+int queue_remove(Task *t, RequestSlot *request, RequestWhy why) {
+    RequestRow *row = &request->row;
+    assert(row->state == REQUEST_QUEUED);
+    row->state = REQUEST_OVER;
+    row->is_heard = false;
+    row->why = why;
+    row->ended_ms = t->moment->wall_ms;
+    request_slot_changed(request);
+    queue_open(t->set);
+    t->set->project.queued_count--;
+    working_set_project_changed(t->set);
+    int r = task_keep(t, t->command->asker, &row->ended_by);
+    if (r < 0)
+        return r;
+    EventRow event = {.kind = why == WHY_CANCELLED ? EVENT_CANCELLED : EVENT_ABANDONED,
+                      .branch = row->branch,
+                      .commit = row->commit,
+                      .holder_json = row->holder_json};
+    return task_record(t, event);
+}
+
+void queue_put_back(Task *t, RequestSlot *request) {
+    RequestRow *row = &request->row;
+    row->state = REQUEST_QUEUED;
+    row->is_heard = false;
+    row->stack_number = 0;
+    row->stack_name = SLICE_ABSENT;
+    row->generation = 0;
+    row->is_reused = false;
+    row->is_joined = false;
+    request_slot_changed(request);
+    t->set->project.queued_count++;
+    working_set_project_changed(t->set);
+    queue_open(t->set);
+}
+
+void queue_hear(Task *t, RequestSlot *request) {
+    if (request->row.is_heard)
+        return;
+    request->row.is_heard = true;
+    request_slot_changed(request);
+    queue_open(t->set);
+}
+
+/* Serves the head of one queue; false in *more: nobody waits, or there is nothing to give. */
+static int serve_one(Task *t, int purpose, bool *more) {
+    RequestSlot *head = NULL;
+    Choice choice;
+    *more = false;
+    int r = queue_head(t->set, purpose, &head);
+    if (r != DECISION_DONE || head == NULL)
+        return r;
+    r = grant_choose(t->set, purpose, &head->row, &choice);
+    if (r == CHOICE_NONE)
+        return DECISION_DONE;
+    if (r != 0)
+        return r == CHOICE_NEEDS_ROWS ? DECISION_NEEDS_ROWS : r;
+    *more = true;
+    return grant_queued(t, head, &choice);
+}
+
+int lease_serve(WorkingSet *set, const Moment *moment) {
+    const Command nobody = {.asker = SLICE_LITERAL("coordinator")};
+    Answer unheard;
+    answer_init(&unheard);
+    Task t = {.set = set, .command = &nobody, .moment = moment, .answer = &unheard};
+    for (int purpose = PURPOSE_TEST; purpose <= PURPOSE_CLEAN; purpose++) {
+        while (set->is_queue_due[purpose]) {
+            int r = serve_one(&t, purpose, &set->is_queue_due[purpose]);
+            if (r != DECISION_DONE) {
+                set->is_queue_due[purpose] = true;
+                return r == DECISION_REFUSED ? -ENOTRECOVERABLE : r;
+            }
+        }
+    }
+    return DECISION_DONE;
+}
