@@ -73,7 +73,8 @@ typedef struct Reply {
     json_t *body;
 } Reply;
 
-static void start(House *h, Call *call, OperationId id, Transport transport, const char *body) {
+/* `may_park`: whether the transport has room for one more that waits. */
+static void start(House *h, Call *call, OperationId id, Transport transport, const char *body, bool may_park) {
     *call = (Call){.house = h};
     assert_int_equal(operation_new(&call->op, h->service, id, transport, &owner, call), 0);
     if (transport != TRANSPORT_CONTROL)
@@ -82,7 +83,7 @@ static void start(House *h, Call *call, OperationId id, Transport transport, con
         call->is_done = true;
         return;
     }
-    call->op->may_park = true;
+    call->op->may_park = may_park;
     service_submit(call->op);
 }
 
@@ -105,7 +106,7 @@ static Reply finish(Call *call) {
 
 static Reply ask_over(House *h, OperationId id, Transport transport, const char *body) {
     Call call;
-    start(h, &call, id, transport, body);
+    start(h, &call, id, transport, body, false);
     return finish(&call);
 }
 
@@ -216,7 +217,7 @@ static Reply request(House *h, char id, int64_t lease, int64_t wait) {
 /* A long poll that stays open: parked. */
 static void wait_for(House *h, Call *call, char id, int64_t lease, int64_t wait) {
     char body[BODY_SIZE];
-    start(h, call, OP_REQUEST_STACK, TRANSPORT_HTTP, request_body(body, id, lease, wait));
+    start(h, call, OP_REQUEST_STACK, TRANSPORT_HTTP, request_body(body, id, lease, wait), true);
     await(call, &call->is_parked);
 }
 
