@@ -51,6 +51,9 @@ static int load_project(SqliteStore *s, WorkingSet *set, int64_t *project) {
     return r == 0 ? note_project(s, set, *project) : r;
 }
 
+/* Of STACK_COLUMNS: what orders go by. */
+enum { REQUESTED_COLUMN = 5, DIRTY_SINCE_COLUMN = 17 };
+
 /* Puts the rows of a bound statement into the set, and the want's edge: where its order was left. */
 static int put_stacks(SqliteStore *s, WorkingSet *set, RowWant *want, StatementId id) {
     sqlite3_stmt *statement = s->statements[id];
@@ -59,8 +62,10 @@ static int put_stacks(SqliteStore *s, WorkingSet *set, RowWant *want, StatementI
     int r = 0;
     while (r == 0 && sqlite_next(s, id, &r) == ROW_HERE) {
         int64_t number = sqlite3_column_int64(statement, 0) & ROW_MASK;
-        int64_t requested = sqlite3_column_int64(statement, 5);
-        last = want->query == ROWS_STACK_HIGHEST ? number : requested;
+        int64_t requested = sqlite3_column_int64(statement, REQUESTED_COLUMN);
+        last = want->query == ROWS_STACK_HIGHEST  ? number
+               : want->query == ROWS_DIRTY_OLDEST ? sqlite3_column_int64(statement, DIRTY_SINCE_COLUMN)
+                                                  : requested;
         found++;
         if (working_set_stack(set, number) != NULL)
             continue; /* the set's image is newer */
@@ -77,16 +82,28 @@ static int put_stacks(SqliteStore *s, WorkingSet *set, RowWant *want, StatementI
 }
 
 static int put_requests(SqliteStore *s, WorkingSet *set, RowWant *want, StatementId id) {
-    (void)want;
     int r = 0;
+    uint32_t found = 0;
+    RequestRow row = {0};
     while (r == 0 && sqlite_next(s, id, &r) == ROW_HERE) {
-        RequestRow row;
         r = sqlite_decode_request(s, s->statements[id], set->arena, &row);
         if (r == 0)
             r = working_set_put_request(set, &row);
+        found++;
     }
+    want->edge = want->query == ROWS_QUEUE && found == want->limit ? row.ticket : 0;
     if (r != 0)
         sqlite_leave(s, id);
+    return r;
+}
+
+static int put_count(SqliteStore *s, WorkingSet *set, RowWant *want, StatementId id) {
+    (void)set;
+    int r = 0;
+    if (sqlite_next(s, id, &r) == ROW_HERE) {
+        want->count = sqlite3_column_int64(s->statements[id], 0);
+        sqlite_leave(s, id);
+    }
     return r;
 }
 
@@ -137,6 +154,8 @@ enum {
     BIND_TEXT2 = 1u << 3,   /* ?4 */
     BIND_ROW = 1u << 4,     /* ?1: the row's id, by its number */
     BIND_RANGE = 1u << 5,   /* ?1, ?2: the project's first and last id */
+    BIND_PURPOSE = 1u << 6, /* ?2 */
+    BIND_BEFORE = 1u << 7,  /* ?3: the id of a number, or the last one there can be */
 };
 typedef struct Loader {
     StatementId id;
@@ -152,6 +171,9 @@ static const Loader loaders[] = {
     [ROWS_FREE_ON_BRANCH] = {SQL_STACK_FREE_ON_BRANCH, BIND_PROJECT | BIND_TEXT | BIND_LIMIT, put_stacks},
     [ROWS_FREE_AT_COMMIT] = {SQL_STACK_FREE_AT_COMMIT, BIND_PROJECT | BIND_TEXT | BIND_TEXT2 | BIND_LIMIT, put_stacks},
     [ROWS_FREE_OLDEST] = {SQL_STACK_FREE_OLDEST, BIND_PROJECT | BIND_LIMIT, put_stacks},
+    [ROWS_DIRTY_OLDEST] = {SQL_STACK_DIRTY_OLDEST, BIND_PROJECT | BIND_LIMIT, put_stacks},
+    [ROWS_QUEUE] = {SQL_REQUEST_QUEUE, BIND_PROJECT | BIND_PURPOSE | BIND_LIMIT, put_requests},
+    [ROWS_QUEUED_BEFORE] = {SQL_REQUEST_COUNT_BEFORE, BIND_PROJECT | BIND_PURPOSE | BIND_BEFORE, put_count},
     [ROWS_NUMBERS_UNUSED] = {SQL_STACK_NUMBERS_FROM, 0, put_unused},
     [ROWS_REQUEST_BY_ID] = {SQL_REQUEST_BY_ID, BIND_PROJECT | BIND_TEXT, put_requests},
     [ROWS_REQUEST_BY_TICKET] = {SQL_REQUEST_BY_TICKET, BIND_ROW, put_requests},
@@ -177,6 +199,10 @@ static int load_want(SqliteStore *s, WorkingSet *set, RowWant *want, int64_t pro
         sqlite_bind_number(statement, 1, project);
     if ((loader->binds & BIND_TEXT) != 0)
         sqlite_bind_slice(statement, 2, want->text);
+    if ((loader->binds & BIND_PURPOSE) != 0)
+        sqlite_bind_number(statement, 2, want->purpose);
+    if ((loader->binds & BIND_BEFORE) != 0)
+        sqlite_bind_number(statement, 3, sqlite_row_id(project, want->number < ROW_MASK ? want->number : ROW_MASK));
     if ((loader->binds & BIND_LIMIT) != 0)
         sqlite_bind_number(statement, 3, want->limit);
     if ((loader->binds & BIND_TEXT2) != 0)

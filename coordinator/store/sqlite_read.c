@@ -10,6 +10,7 @@ static int64_t limit_of(const ReadQuery *query) {
 
 static int each_row(SqliteStore *s, const StoreRows *rows, sqlite3_stmt *statement, ListQuery list) {
     StackRow stack;
+    RequestRow request;
     EventRow event;
     ProjectRow project;
     KeyRow key;
@@ -29,6 +30,8 @@ static int each_row(SqliteStore *s, const StoreRows *rows, sqlite3_stmt *stateme
         r = sqlite_decode_key(s, statement, NULL, &key);
         return r != 0 ? r : rows->key(rows->arg, &key);
     case LIST_QUEUE:
+        r = sqlite_decode_request(s, statement, NULL, &request);
+        return r != 0 ? r : rows->request(rows->arg, &request);
     case LIST_WATCHED:
         break;
     }
@@ -54,6 +57,64 @@ static void bind_page(sqlite3_stmt *statement, const ReadQuery *query, int64_t p
 static int read_stacks(SqliteStore *s, const ReadQuery *query, const StoreRows *rows, int64_t project) {
     bind_page(s->statements[SQL_LIST_STACKS_FROM], query, project);
     return read_rows(s, query, SQL_LIST_STACKS_FROM, rows);
+}
+
+static int read_queue(SqliteStore *s, const ReadQuery *query, const StoreRows *rows, int64_t project) {
+    bind_page(s->statements[SQL_LIST_QUEUE_FROM], query, project);
+    return read_rows(s, query, SQL_LIST_QUEUE_FROM, rows);
+}
+
+/* The project that rows belong to, by its number: read once for all rows of it, which come one after the other. */
+typedef struct OwnerOfRows {
+    int64_t number; /* 0: none is read yet */
+    ProjectRow row;
+    Arena arena;
+} OwnerOfRows;
+
+static int find_owner(SqliteStore *s, int64_t number, OwnerOfRows *owner) {
+    if (owner->number == number)
+        return 0;
+    int r = STORE_NOT_FOUND;
+    arena_reset(&owner->arena);
+    sqlite_bind_number(s->statements[SQL_PROJECT_BY_NUMBER], 1, number);
+    if (sqlite_next(s, SQL_PROJECT_BY_NUMBER, &r) == ROW_HERE) {
+        r = sqlite_decode_project(s, s->statements[SQL_PROJECT_BY_NUMBER], &owner->arena, &owner->row, &owner->number);
+        sqlite_leave(s, SQL_PROJECT_BY_NUMBER);
+    }
+    return r;
+}
+
+static int watched_stack(SqliteStore *s, sqlite3_stmt *statement, const StoreRows *rows, const ProjectRow *project) {
+    StackRow row;
+    int r = sqlite_decode_stack(s, statement, NULL, &row);
+    return r != 0 ? r : rows->watched_stack(rows->arg, project, &row);
+}
+
+static int watched_request(SqliteStore *s, sqlite3_stmt *statement, const StoreRows *rows, const ProjectRow *project) {
+    RequestRow row;
+    int r = sqlite_decode_request(s, statement, NULL, &row);
+    return r != 0 ? r : rows->watched_request(rows->arg, project, &row);
+}
+
+static int read_watched(SqliteStore *s, const StoreRows *rows) {
+    const struct {
+        StatementId id;
+        int (*hand_over)(SqliteStore *, sqlite3_stmt *, const StoreRows *, const ProjectRow *);
+    } parts[] = {{SQL_LIST_WATCHED_STACKS, watched_stack}, {SQL_LIST_WATCHED_REQUESTS, watched_request}};
+    OwnerOfRows owner = {0};
+    int r = 0;
+    arena_init(&owner.arena);
+    for (size_t i = 0; r == 0 && i < COUNT_OF(parts); i++) {
+        sqlite3_stmt *statement = s->statements[parts[i].id];
+        while (r == 0 && sqlite_next(s, parts[i].id, &r) == ROW_HERE) {
+            r = find_owner(s, sqlite3_column_int64(statement, 0) >> ROW_BITS, &owner);
+            if (r == 0)
+                r = parts[i].hand_over(s, statement, rows, &owner.row);
+        }
+        sqlite_leave(s, parts[i].id);
+    }
+    arena_deinit(&owner.arena);
+    return r;
 }
 
 static int read_events(SqliteStore *s, const ReadQuery *query, const StoreRows *rows, int64_t project) {
@@ -97,8 +158,9 @@ static int read_list(SqliteStore *s, const ReadQuery *query, const StoreRows *ro
     case LIST_KEYS:
         return read_keys(s, query, rows, project);
     case LIST_QUEUE:
+        return read_queue(s, query, rows, project);
     case LIST_WATCHED:
-        break;
+        return read_watched(s, rows);
     }
     return -EINVAL;
 }
@@ -106,7 +168,8 @@ static int read_list(SqliteStore *s, const ReadQuery *query, const StoreRows *ro
 int sqlite_read(Store *store, const ReadQuery *query, const StoreRows *rows) {
     SqliteStore *s = sqlite_store(store);
     int64_t project = 0;
-    bool is_of_project = query->list != LIST_PROJECTS && !(query->list == LIST_KEYS && slice_is_absent(query->project));
+    bool is_of_project = query->list != LIST_PROJECTS && query->list != LIST_WATCHED &&
+                         !(query->list == LIST_KEYS && slice_is_absent(query->project));
     if (is_of_project) {
         ProjectRow row = {0};
         int r = sqlite_find_project(s, query->project, NULL, &row, &project);

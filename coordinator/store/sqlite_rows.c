@@ -131,6 +131,7 @@ int sqlite_decode_project(SqliteStore *s, sqlite3_stmt *row, Arena *arena, Proje
     out->last_generation = next_number(&c);
     out->last_ticket = next_number(&c);
     out->last_event = next_number(&c);
+    out->queued_count = next_number(&c);
     return decoded(s, &c, "project");
 }
 
@@ -158,6 +159,12 @@ int sqlite_decode_stack(SqliteStore *s, sqlite3_stmt *row, Arena *arena, StackRo
     out->url = next_text(&c);
     out->note = next_text(&c);
     out->holder_json = next_text(&c);
+    out->before.branch = next_text(&c);
+    out->before.requested = next_number(&c);
+    out->before.requested_ms = next_number(&c);
+    out->quiet_seconds = next_number(&c);
+    out->quiet_untold_seconds = next_number(&c);
+    out->quiet_ticket = next_number(&c);
     return decoded(s, &c, "stack");
 }
 
@@ -183,6 +190,8 @@ int sqlite_decode_request(SqliteStore *s, sqlite3_stmt *row, Arena *arena, Reque
     out->stack_name = next_text(&c);
     out->ended_by = next_text(&c);
     out->holder_json = next_text(&c);
+    out->is_heard = next_flag(&c);
+    out->is_joined = next_flag(&c);
     return decoded(s, &c, "request");
 }
 

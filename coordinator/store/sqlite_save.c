@@ -39,6 +39,7 @@ static void bind_project(sqlite3_stmt *statement, const ProjectRow *p) {
     bind_number(statement, 14, p->last_generation);
     bind_number(statement, 15, p->last_ticket);
     bind_number(statement, 16, p->last_event);
+    bind_number(statement, 17, p->queued_count);
 }
 
 static int insert_project(SqliteStore *s, const WorkingSet *set, int64_t *project) {
@@ -88,6 +89,12 @@ static void bind_stack(sqlite3_stmt *statement, int64_t id, const StackRow *row)
     bind_slice(statement, 20, row->url);
     bind_slice(statement, 21, row->note);
     bind_slice(statement, 22, row->holder_json);
+    bind_slice(statement, 26, row->before.branch);
+    bind_number(statement, 27, row->before.requested);
+    bind_number(statement, 28, row->before.requested_ms);
+    bind_number(statement, 29, row->quiet_seconds);
+    bind_number(statement, 30, row->quiet_untold_seconds);
+    bind_number(statement, 31, row->quiet_ticket);
 }
 
 static int update_stack(SqliteStore *s, const WorkingSet *set, int64_t id, const StackSlot *slot) {
@@ -167,6 +174,8 @@ static int insert_request(SqliteStore *s, int64_t project, const RequestRow *row
     bind_slice(statement, 17, row->stack_name);
     bind_slice(statement, 18, row->ended_by);
     bind_slice(statement, 19, row->holder_json);
+    bind_number(statement, 20, row->is_heard);
+    bind_number(statement, 21, row->is_joined);
     return sqlite_run(s, SQL_REQUEST_INSERT);
 }
 
@@ -184,6 +193,8 @@ static int update_request(SqliteStore *s, const WorkingSet *set, int64_t project
     bind_slice(statement, 10, row->stack_name);
     bind_slice(statement, 11, row->ended_by);
     bind_slice(statement, 12, row->holder_json);
+    bind_number(statement, 13, row->is_heard);
+    bind_number(statement, 14, row->is_joined);
     return run_on_one(s, SQL_REQUEST_UPDATE, set->project_name, "request", row->ticket);
 }
 

@@ -6,23 +6,27 @@
  */
 #include "store/sqlite.h"
 
-_Static_assert(CHAPTER_BITS == 8 && ROW_BITS == 42 && STACK_AVAILABLE == 0 && STACK_RETIRING == 4,
+_Static_assert(CHAPTER_BITS == 8 && ROW_BITS == 42 && STACK_AVAILABLE == 0 && STACK_DIRTY == 2 && STACK_RETIRING == 4 &&
+                   REQUEST_QUEUED == 0,
                "the texts below and the schema's indexes say so");
 
 #define PROJECT_COLUMNS                                                                                                \
     "id, name, is_deleted, prefix, initial_commit, max_stacks, max_hold_seconds, expiry_grace_seconds, is_cleaning, "  \
-    "lease_key, created_ms, stack_count, leased_count, first_unused, last_generation, last_ticket, last_event"
+    "lease_key, created_ms, stack_count, leased_count, first_unused, last_generation, last_ticket, last_event, "       \
+    "queued_count"
 #define STACK_COLUMNS                                                                                                  \
     "id, name, state, generation, quiet_until_ms, requested, branch, last_commit, is_content_unknown, requested_ms, "  \
     "created_ms, modified_ms, ticket, lease_seconds, since_ms, is_collected, purpose, dirty_since, clean_failures, "   \
-    "url, note, holder"
+    "url, note, holder, before_branch, before_requested, before_requested_ms, quiet_seconds, quiet_untold_seconds, "   \
+    "quiet_ticket"
 #define REQUEST_COLUMNS                                                                                                \
     "id, state, why, outcome, created_ms, ended_ms, lease_seconds, purpose, stack_number, generation, is_reused, "     \
-    "from_queue, request_id, branch, commit_id, stack_name, ended_by, holder"
+    "from_queue, request_id, branch, commit_id, stack_name, ended_by, holder, is_heard, is_joined"
 #define KEY_COLUMNS "k.id, p.name, k.scope, k.hash, k.label, k.created_ms, k.last_used_ms, k.revoked_ms, k.project"
 #define EVENT_COLUMNS                                                                                                  \
     "e.id, e.at_ms, e.kind, e.stack_number, e.stack_name, e.generation, e.branch, e.commit_id, e.asker, e.outcome, "   \
     "e.note, e.holder"
+#define IS_WAITING "state = 0 AND is_heard = 1"
 #define IS_FREE "state = 0 AND quiet_until_ms = 0"
 
 /* Bound by bind_stack. The guard is the image loaded; the name is in it because an index need not be touched
@@ -31,7 +35,8 @@ _Static_assert(CHAPTER_BITS == 8 && ROW_BITS == 42 && STACK_AVAILABLE == 0 && ST
     "state = ?3, generation = ?4, quiet_until_ms = ?5, requested = ?6, branch = ?7, last_commit = ?8, "                \
     "is_content_unknown = ?9, requested_ms = ?10, created_ms = ?11, modified_ms = ?12, ticket = ?13, "                 \
     "lease_seconds = ?14, since_ms = ?15, is_collected = ?16, purpose = ?17, dirty_since = ?18, "                      \
-    "clean_failures = ?19, url = ?20, note = ?21, holder = ?22"
+    "clean_failures = ?19, url = ?20, note = ?21, holder = ?22, before_branch = ?26, before_requested = ?27, "         \
+    "before_requested_ms = ?28, quiet_seconds = ?29, quiet_untold_seconds = ?30, quiet_ticket = ?31"
 
 const char *const sqlite_statement_texts[STATEMENT_COUNT] = {
     [SQL_BEGIN_WRITE] = "BEGIN IMMEDIATE",
@@ -43,13 +48,14 @@ const char *const sqlite_statement_texts[STATEMENT_COUNT] = {
     [SQL_PROJECT_INSERT] =
         "INSERT INTO project (name, is_deleted, prefix, initial_commit, max_stacks, max_hold_seconds, "
         "expiry_grace_seconds, is_cleaning, lease_key, created_ms, stack_count, leased_count, first_unused, "
-        "last_generation, last_ticket, last_event) "
-        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+        "last_generation, last_ticket, last_event, queued_count) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
     /* ?1 is the id here; the rest as for SQL_PROJECT_INSERT. */
-    [SQL_PROJECT_UPDATE] = "UPDATE project SET is_deleted = ?2, prefix = ?3, initial_commit = ?4, max_stacks = ?5, "
-                           "max_hold_seconds = ?6, expiry_grace_seconds = ?7, is_cleaning = ?8, lease_key = ?9, "
-                           "created_ms = ?10, stack_count = ?11, leased_count = ?12, first_unused = ?13, "
-                           "last_generation = ?14, last_ticket = ?15, last_event = ?16 WHERE id = ?1",
+    [SQL_PROJECT_UPDATE] =
+        "UPDATE project SET is_deleted = ?2, prefix = ?3, initial_commit = ?4, max_stacks = ?5, "
+        "max_hold_seconds = ?6, expiry_grace_seconds = ?7, is_cleaning = ?8, lease_key = ?9, "
+        "created_ms = ?10, stack_count = ?11, leased_count = ?12, first_unused = ?13, "
+        "last_generation = ?14, last_ticket = ?15, last_event = ?16, queued_count = ?17 WHERE id = ?1",
 
     /* Loads are bound alike: ?1 project, ?2 text, ?3 limit, ?4 second text; or ?1 and ?2 the first and last id. */
     [SQL_STACK_BY_NAME] = "SELECT " STACK_COLUMNS " FROM stack WHERE project = ?1 AND name = ?2",
@@ -64,13 +70,16 @@ const char *const sqlite_statement_texts[STATEMENT_COUNT] = {
         "ORDER BY requested DESC, id DESC LIMIT ?3",
     [SQL_STACK_FREE_OLDEST] =
         "SELECT " STACK_COLUMNS " FROM stack WHERE project = ?1 AND " IS_FREE " ORDER BY requested, id LIMIT ?3",
+    [SQL_STACK_DIRTY_OLDEST] = "SELECT " STACK_COLUMNS " FROM stack WHERE project = ?1 AND state = 2 "
+                               "AND quiet_until_ms = 0 ORDER BY dirty_since, id LIMIT ?3",
     [SQL_STACK_NUMBERS_FROM] = "SELECT id FROM stack WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
     [SQL_STACK_INSERT] =
         "INSERT INTO stack (id, project, name, state, generation, quiet_until_ms, requested, branch, "
         "last_commit, is_content_unknown, requested_ms, created_ms, modified_ms, ticket, lease_seconds, "
-        "since_ms, is_collected, purpose, dirty_since, clean_failures, url, note, holder) "
+        "since_ms, is_collected, purpose, dirty_since, clean_failures, url, note, holder, before_branch, "
+        "before_requested, before_requested_ms, quiet_seconds, quiet_untold_seconds, quiet_ticket) "
         "VALUES (?1, ?23, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, "
-        "?20, ?21, ?22)",
+        "?20, ?21, ?22, ?26, ?27, ?28, ?29, ?30, ?31)",
     [SQL_STACK_UPDATE] =
         "UPDATE stack SET " STACK_SET " WHERE id = ?1 AND name = ?2 AND state = ?24 AND generation = ?25",
     [SQL_STACK_RENAME] = "UPDATE stack SET name = ?2, " STACK_SET " WHERE id = ?1 AND state = ?24 AND generation = ?25",
@@ -78,16 +87,21 @@ const char *const sqlite_statement_texts[STATEMENT_COUNT] = {
 
     [SQL_REQUEST_BY_ID] = "SELECT " REQUEST_COLUMNS " FROM request WHERE project = ?1 AND request_id = ?2",
     [SQL_REQUEST_BY_TICKET] = "SELECT " REQUEST_COLUMNS " FROM request WHERE id = ?1",
+    /* The waiting of a queue: ?1 project, ?2 purpose. */
+    [SQL_REQUEST_QUEUE] = "SELECT " REQUEST_COLUMNS " FROM request WHERE project = ?1 AND purpose = ?2 AND " IS_WAITING
+                          " ORDER BY id LIMIT ?3",
+    [SQL_REQUEST_COUNT_BEFORE] =
+        "SELECT count(*) FROM request WHERE project = ?1 AND purpose = ?2 AND id < ?3 AND " IS_WAITING,
     [SQL_REQUEST_INSERT] =
         "INSERT INTO request (id, project, state, why, outcome, created_ms, ended_ms, lease_seconds, purpose, "
         "stack_number, generation, is_reused, from_queue, request_id, branch, commit_id, stack_name, "
-        "ended_by, holder) "
-        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+        "ended_by, holder, is_heard, is_joined) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
     /* What was asked never changes; only what became of it. */
     [SQL_REQUEST_UPDATE] =
         "UPDATE request SET state = ?2, why = ?3, outcome = ?4, ended_ms = ?5, stack_number = ?6, "
-        "generation = ?7, is_reused = ?8, from_queue = ?9, stack_name = ?10, ended_by = ?11, holder = ?12 "
-        "WHERE id = ?1",
+        "generation = ?7, is_reused = ?8, from_queue = ?9, stack_name = ?10, ended_by = ?11, holder = ?12, "
+        "is_heard = ?13, is_joined = ?14 WHERE id = ?1",
 
     [SQL_KEY_BY_ID] = "SELECT " KEY_COLUMNS " FROM api_key k JOIN project p ON p.id = k.project WHERE k.id = ?2",
     [SQL_KEYS_OF_PROJECT] = "SELECT " KEY_COLUMNS " FROM api_key k CROSS JOIN project p ON p.id = k.project "
@@ -105,6 +119,11 @@ const char *const sqlite_statement_texts[STATEMENT_COUNT] = {
     [SQL_CHAPTER_INSERT] = "INSERT OR IGNORE INTO event_chapter (project, stack_name, chapter) VALUES (?1, ?2, ?3)",
 
     [SQL_LIST_STACKS_FROM] = "SELECT " STACK_COLUMNS " FROM stack WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3",
+    [SQL_LIST_QUEUE_FROM] =
+        "SELECT " REQUEST_COLUMNS " FROM request WHERE id > ?1 AND id <= ?2 AND state = 0 ORDER BY id LIMIT ?3",
+    [SQL_LIST_WATCHED_STACKS] = "SELECT " STACK_COLUMNS " FROM stack WHERE quiet_until_ms <> 0 "
+                                "OR (ticket <> 0 AND (lease_seconds > 0 OR is_collected = 0)) ORDER BY id",
+    [SQL_LIST_WATCHED_REQUESTS] = "SELECT " REQUEST_COLUMNS " FROM request WHERE state = 0 ORDER BY id",
     [SQL_LIST_EVENTS_FROM] = "SELECT " EVENT_COLUMNS " FROM event e WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3",
     [SQL_LIST_EVENTS_BACKWARDS] =
         "SELECT " EVENT_COLUMNS " FROM event e WHERE id > ?1 AND id <= ?2 ORDER BY id DESC LIMIT ?3",
