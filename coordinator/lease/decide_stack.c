@@ -72,8 +72,11 @@ static int quarantine_leased(Task *t, StackSlot *stack) {
     int r = task_request_of(t, stack, &request);
     if (r != DECISION_DONE)
         return r;
-    const Ending ending = {
-        .why = WHY_FORCED, .outcome = RELEASE_BROKEN, .by = t->command->asker, .note = t->command->reason};
+    const Ending ending = {.why = WHY_FORCED,
+                           .outcome = RELEASE_BROKEN,
+                           .by = t->command->asker,
+                           .note = t->command->reason,
+                           .is_now = t->command->now};
     return lease_end(t, stack, request, &ending);
 }
 

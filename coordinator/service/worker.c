@@ -526,6 +526,8 @@ static void *worker_main(void *arg) {
     w->prune_at_ms = now + PRUNE_INTERVAL_MS;
     w->idle_at_ms = CLOCK_FOREVER;
     tick(w);
+    while (watch_next(w->watch) == 0) /* before anybody new: every queued request counts as just heard of */
+        run_last(w, NULL, 0);
     while (take(w, works, &count)) {
         tick(w);
         if (count > 0 || watch_next(w->watch) == 0)

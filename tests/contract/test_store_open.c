@@ -148,6 +148,9 @@ static void every_statement_seeks(void **state) {
         assert_int_equal(sqlite3_prepare_v2(sqlite_store_connection(w->store), sql, -1, &plan, NULL), SQLITE_OK);
         while (sqlite3_step(plan) == SQLITE_ROW) {
             const char *step = (const char *)sqlite3_column_text(plan, 3);
+            if (id == SQL_LIST_WATCHED_STACKS ||
+                id == SQL_LIST_WATCHED_REQUESTS) /* once, at the start: one pass beats an index that each grant pays */
+                continue;
             if (strncmp(step, "SCAN", 4) == 0 || strstr(step, "TEMP B-TREE") != NULL)
                 fail_msg("%s: %s", sqlite_statement_texts[id], step);
         }

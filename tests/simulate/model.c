@@ -246,12 +246,14 @@ static ModelAnswer by_hand(Model *m, const ModelCommand *c) {
     if (!s->exists)
         return only(OUTCOME_UNKNOWN_STACK);
     bool is_leased = s->ticket != 0;
-    if (is_leased != (c->operation == OP_FORCE_RELEASE_STACK))
+    bool is_quarantine = c->operation == OP_QUARANTINE_STACK;
+    bool is_right = is_quarantine ? s->state != STACK_RETIRING : is_leased == (c->operation == OP_FORCE_RELEASE_STACK);
+    if (!is_right)
         return only(OUTCOME_WRONG_STATE);
     if (is_leased)
-        end(m, c->stack, c->outcome, WHY_FORCED, false);
+        end(m, c->stack, is_quarantine ? RELEASE_BROKEN : c->outcome, WHY_FORCED, false);
     else
-        s->state = c->operation == OP_QUARANTINE_STACK ? STACK_QUARANTINED : STACK_AVAILABLE;
+        s->state = is_quarantine ? STACK_QUARANTINED : STACK_AVAILABLE;
     return only(OUTCOME_DONE);
 }
 

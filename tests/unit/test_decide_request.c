@@ -145,7 +145,8 @@ static void a_full_pool_refuses_however_one_asks(void **state) {
     } cases[] = {
         {NULL, IF_NONE_DEFAULT, FIELD_ABSENT, OUTCOME_NONE_AVAILABLE, NULL},
         {NULL, IF_NONE_FAIL, 25, OUTCOME_NONE_AVAILABLE, NULL},
-        {ID, IF_NONE_WAIT, 25, OUTCOME_NONE_AVAILABLE, NULL},
+        {ID, IF_NONE_FAIL, 25, OUTCOME_NONE_AVAILABLE, NULL},
+        {ID, IF_NONE_DEFAULT, 0, OUTCOME_NONE_AVAILABLE, NULL},
         {NULL, IF_NONE_WAIT, 0, OUTCOME_VALIDATION, "requestId"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {

@@ -23,15 +23,17 @@ static const char *const right_bodies[OP_COUNT] = {
         "{\"branch\":\"feat/x\",\"commit\":\"3f2c1a9\",\"requestId\":\"0123456789abcdef\",\"leaseSeconds\":300,"
         "\"waitSeconds\":25,\"ifNone\":\"wait\",\"purpose\":\"test\",\"holder\":{\"job\":\"e2e\"}}",
     [OP_JOIN_REQUEST] = "{\"requestId\":\"0123456789abcdef\",\"holder\":{}}",
+    [OP_RENEW_LEASE] = "{\"lease\":\"sol_x\",\"leaseSeconds\":300}",
     [OP_SET_LAST_DEPLOYED_COMMIT] =
         "{\"stackName\":\"test-1\",\"lastDeployedCommit\":\"abc\",\"lease\":\"sol_x\",\"url\":\"https://a\"}",
     [OP_RELEASE_STACK] = "{\"stackName\":\"test-1\",\"lease\":\"sol_x\",\"outcome\":\"dirty\",\"note\":\"n\"}",
     [OP_CANCEL_REQUEST] = "{\"requestId\":\"0123456789abcdef\"}",
     [OP_LIST_STACKS] = "{\"after\":0,\"limit\":1,\"project\":\"web\"}",
     [OP_DELETE_LAST_STACK] = "{}",
+    [OP_LIST_QUEUE] = "{\"after\":0,\"limit\":1,\"project\":\"web\"}",
     [OP_LIST_EVENTS] = "{\"after\":7,\"limit\":200,\"stackName\":\"test-1\",\"project\":\"web\"}",
     [OP_QUARANTINE_STACK] = "{\"stackName\":\"test-1\",\"reason\":\"r\",\"project\":\"web\"}",
-    [OP_RESTORE_STACK] = "{\"stackName\":\"test-1\",\"reason\":\"r\",\"project\":\"web\"}",
+    [OP_RESTORE_STACK] = "{\"stackName\":\"test-1\",\"now\":true,\"reason\":\"r\",\"project\":\"web\"}",
     [OP_ANNOTATE_STACK] = "{\"stackName\":\"test-1\",\"note\":\"\",\"project\":\"web\"}",
     [OP_FORCE_RELEASE_STACK] =
         "{\"stackName\":\"test-1\",\"outcome\":\"ok\",\"now\":true,\"reason\":\"r\",\"project\":\"web\"}",

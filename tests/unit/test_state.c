@@ -25,13 +25,13 @@ static void every_state_knows_exactly_its_own_events(void **state) {
     };
     /* clang-format off */
     static const int expected[STATES][STACK_EVENT_COUNT] = {
-        /*                      create grant ok  dirty broken clean: start ok failed given-up quarantine restore delete */
-        [STACK_AVAILABLE]   = { NO,    LE,   NO, NO,   NO,           NO,   NO, NO,    NO,      QU,        NO,     GO },
-        [STACK_LEASED]      = { NO,    NO,   AV, DI,   QU,           NO,   AV, DI,    QU,      QU,        NO,     RE },
-        [STACK_DIRTY]       = { NO,    NO,   NO, NO,   NO,           LE,   NO, NO,    NO,      QU,        AV,     GO },
-        [STACK_QUARANTINED] = { NO,    NO,   NO, NO,   NO,           NO,   NO, NO,    NO,      NO,        AV,     GO },
-        [STACK_RETIRING]    = { NO,    NO,   GO, GO,   GO,           NO,   GO, GO,    GO,      NO,        NO,     NO },
-        [STACK_GONE]        = { LE,    NO,   NO, NO,   NO,           NO,   NO, NO,    NO,      NO,        NO,     NO },
+        /*                      create grant ok  dirty broken clean: start ok failed given-up quarantine restore delete retire rest */
+        [STACK_AVAILABLE]   = { NO,    LE,   NO, NO,   NO,           NO,   NO, NO,    NO,      QU,        NO,     GO,     RE,    NO },
+        [STACK_LEASED]      = { NO,    NO,   AV, DI,   QU,           NO,   AV, DI,    QU,      QU,        NO,     NO,     RE,    NO },
+        [STACK_DIRTY]       = { NO,    NO,   NO, NO,   NO,           LE,   NO, NO,    NO,      QU,        AV,     GO,     RE,    NO },
+        [STACK_QUARANTINED] = { NO,    NO,   NO, NO,   NO,           NO,   NO, NO,    NO,      NO,        AV,     GO,     RE,    NO },
+        [STACK_RETIRING]    = { NO,    NO,   GO, GO,   GO,           NO,   GO, GO,    GO,      NO,        NO,     NO,     NO,    GO },
+        [STACK_GONE]        = { LE,    NO,   NO, NO,   NO,           NO,   NO, NO,    NO,      NO,        NO,     NO,     NO,    NO },
     };
     /* clang-format on */
     for (int from = 0; from < STATES; from++) {
