@@ -192,7 +192,7 @@ static void newer_schema_is_refused_naming_both(void **state) {
     assert_reason_has(w, "stack-coordinator 9.9.9");
     assert_reason_has(w, "stack-coordinator 1.2.3");
     assert_reason_has(w, "schema 7");
-    run_sql(w->db, "PRAGMA user_version = 1");
+    run_sql(w->db, "PRAGMA user_version = 2");
     assert_int_equal(open_in(w, w->data_dir, &w->store), 0); /* nothing was changed, and the lock is free */
 }
 

@@ -39,7 +39,7 @@ class Answer:
 class HttpClient:
     """Keep-alive HTTP; fields of GETs go into the query."""
 
-    READS = {"listStacks", "listEvents"}
+    READS = {"listStacks", "listQueue", "listEvents"}
 
     def __init__(self, address, key=None):
         self.address, self.key = address, key
@@ -208,6 +208,14 @@ class Coordinator:
 
     def client(self, transport, key=None):
         return self.http(key) if transport == "http" else self.nng(key)
+
+
+def lasting(answer):
+    """An answer but for what time moves: when its lease ends."""
+    body = json.loads(json.dumps(answer.body))
+    for moving in ("expires", "expiresInSeconds"):
+        body.get("lease", {}).pop(moving, None)
+    return body
 
 
 def request_id():

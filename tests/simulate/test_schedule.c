@@ -58,7 +58,7 @@ static ModelCommand random_request(Schedule *s) {
                           .commit = below(s, 3) == 0 ? 1 + below(s, COMMITS) : MODEL_NONE,
                           .id = below(s, 2) == 0 ? below(s, IDS) : MODEL_NONE,
                           .lease_seconds = below(s, 2) == 0 ? 30 + below(s, 2) : MODEL_NONE,
-                          .if_none = below(s, 20) == 0 ? IF_NONE_WAIT : IF_NONE_DEFAULT};
+                          .if_none = below(s, 20) == 0 ? IF_NONE_FAIL : IF_NONE_DEFAULT};
 }
 
 /* With a client's lease, which it mostly forgets when it releases, now and then for another stack than its own; or by key,

@@ -242,7 +242,7 @@ static void refusals_carry_the_outcomes_exit_code_and_words(void **state) {
     assert_non_null(strstr(f->errors, "shop"));
     assert_int_equal(ASK(f, .verb = VERB_PROJECT_CREATE, .arguments = {"No Such Name"}), 64);
     assert_int_equal(ASK(f, .verb = VERB_KEY_LIST, .arguments = {"toys"}), 66);
-    assert_int_equal(ASK(f, .verb = VERB_STACK_RELEASE, .arguments = {"shop", "test-1"}), 64); /* without --now */
+    assert_int_equal(ASK(f, .verb = VERB_STACK_RELEASE, .arguments = {"shop", "test-1"}), 66);
     assert_int_equal(ASK(f, .verb = VERB_STACK_NOTE, .arguments = {"shop", "test-1", "hello"}), 66);
     assert_string_equal(f->output, "");
 }
