@@ -48,6 +48,7 @@
 #define HTTP_IDLE_SECONDS 30
 #define HTTP_POOL_BYTES (12 * 1024)
 #define RPC_CONTEXTS_MAX 1024
+#define RPC_CONTEXTS_KEPT 64 /* of them never wait for a stack */
 #define DRAIN_FLUSH_MS 5000
 
 /* How long things are kept. */

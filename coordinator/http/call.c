@@ -123,13 +123,45 @@ void *call_begin(void *server_arg, const char *uri, struct MHD_Connection *mhd) 
 
 /* ---- the head ---- */
 
+/* The worker's thread calls these. A suspended connection's socket stays open. */
+static void operation_parked(Operation *op) {
+    HttpCall *call = op->call;
+    hang_ups_watch(&context_of(call)->hang_ups, call->connection->fd, op->id);
+}
+
+static void operation_unparked(Operation *op) {
+    HttpCall *call = op->call;
+    hang_ups_forget(&context_of(call)->hang_ups, call->connection->fd);
+}
+
+static bool operation_has_peer(Operation *op) {
+    const HttpCall *call = op->call;
+    return hang_ups_is_open(call->connection->fd);
+}
+
 static void operation_done(Operation *op) {
     HttpCall *call = op->call;
+    if (call->is_waiter)
+        atomic_fetch_sub(&context_of(call)->waiters, 1);
+    call->is_waiter = false;
     call->state = CALL_ANSWERED;
     MHD_resume_connection(call->mhd); /* from here on the call may be gone already */
 }
 
-static const OperationOwner owner = {.done = operation_done};
+static const OperationOwner owner = {.done = operation_done,
+                                     .parked = operation_parked,
+                                     .unparked = operation_unparked,
+                                     .is_peer_there = operation_has_peer};
+
+/* Those who wait leave room for those who end a wait. */
+static void admit_waiter(HttpCall *call) {
+    HttpContext *context = context_of(call);
+    if (!operation_may_wait(call->op))
+        return;
+    call->is_waiter = true;
+    unsigned most = (unsigned)((uint64_t)context->max_connections * HTTP_WAITERS_PERCENT / 100);
+    call->op->may_park = atomic_fetch_add(&context->waiters, 1) < most;
+}
 
 static void begin_operation(HttpCall *call, const Head *head) {
     HttpContext *context = context_of(call);
@@ -223,6 +255,7 @@ static enum MHD_Result answer(HttpCall *call) {
 
     /* Suspended first: done() may come before service_submit returns. */
     Operation *op = call->op;
+    admit_waiter(call);
     call->state = CALL_SUBMITTED;
     connection_await_service(call->connection);
     MHD_suspend_connection(call->mhd);

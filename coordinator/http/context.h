@@ -4,6 +4,7 @@
  *     acceptor thread                            libmicrohttpd's thread, one for each Server
  *     accept ─► admit ─► server_add ───────────► head ─► body ─► service … answer     (call.c)
  *     every tick: cut who is overdue             ▲                          │
+ *     hang-ups' thread: who waits, and goes      │                          │
  *                                                └── done() on the worker's thread: resume
  */
 #pragma once
@@ -13,11 +14,13 @@
 #include <stdatomic.h>
 
 #include "http/connection.h"
+#include "http/hang_ups.h"
 #include "http/http.h"
 
 /* Ceilings of this transport. */
 #define HTTP_DISCARD_MAX (1024 * 1024)  /* bytes of a refused body read away before the connection is cut */
 #define HTTP_SLOWEST_READER (16 * 1024) /* bytes a second a client must take of a long answer */
+#define HTTP_WAITERS_PERCENT 80         /* of the connections may wait; more are told to come again */
 #define HTTP_RETIRED_MAX 8              /* servers of earlier certificates that still have connections */
 #define HTTP_QUERY_MEMBERS_MAX 32       /* members of one query */
 #define HTTP_TLS_FILE_MAX (1024 * 1024) /* bytes of a certificate or key file */
@@ -48,6 +51,9 @@ typedef struct HttpContext {
     atomic_bool is_closing;   /* answers carry `Connection: close` */
     atomic_bool is_full;      /* the acceptor waits for a connection to end: wake it */
     int wake_fd;              /* eventfd: wakes the acceptor */
+
+    HangUps hang_ups;
+    atomic_uint waiters; /* submitted operations that may come to wait for a stack */
 
     atomic_int under_way; /* requests that are complete and not yet answered */
     atomic_bool is_flushing;

@@ -106,11 +106,15 @@ static int context_init(HttpContext *context, const HttpOptions *options, const 
             return error;
         }
     }
+    error = hang_ups_start(&context->hang_ups, options->service);
+    if (error != 0)
+        return error;
     openapi_write(service_version(options->service), &context->openapi);
     return buffer_error(&context->openapi);
 }
 
 static void context_deinit(HttpContext *context) {
+    hang_ups_stop(&context->hang_ups);
     closep(&context->wake_fd);
     closep(&context->agents_fd);
     buffer_deinit(&context->openapi);

@@ -24,6 +24,8 @@ typedef struct Context {
     nng_ctx id;
     nng_aio *aio;
     bool is_sending; /* what the aio is doing: sending, else receiving */
+    uint32_t pipe;   /* under the lock: of the request under way; 0: none */
+    bool is_pipe_gone, is_parked, is_waiter;
     Message message;
 } Context;
 
@@ -38,6 +40,7 @@ struct Contexts {
     pthread_cond_t changed;  /* for contexts_wait_idle: the last one under way has been sent */
     Context *items[RPC_CONTEXTS_MAX];
     size_t count, receiving;
+    size_t waiters;   /* requests under way that may come to wait for a stack */
     size_t under_way; /* received, and its answer not yet taken by nng */
     int64_t last_sent_ms;
     Operation *first_answered, *last_answered;
@@ -123,17 +126,57 @@ static void send_answer(Context *context) {
     nng_ctx_send(context->id, context->aio);
 }
 
+/* Whose request it is: asked for before nng is, so that a connection that ends meanwhile is told by one or the other. */
+static void note_pipe(Context *context, nng_msg *message) {
+    Contexts *contexts = context->contexts;
+    (void)pthread_mutex_lock(&contexts->lock);
+    context->pipe = (uint32_t)nng_pipe_id(nng_msg_get_pipe(message));
+    context->is_pipe_gone = false;
+    (void)pthread_mutex_unlock(&contexts->lock);
+}
+
+void contexts_pipe_gone(Contexts *contexts, nng_pipe pipe) {
+    uint32_t id = (uint32_t)nng_pipe_id(pipe);
+    (void)pthread_mutex_lock(&contexts->lock);
+    for (size_t i = 0; i < contexts->count; i++) {
+        Context *context = contexts->items[i];
+        if (context->pipe != id)
+            continue;
+        context->is_pipe_gone = true;
+        if (context->is_parked)
+            service_hang_up(contexts->shared.service, context->message.op->id);
+    }
+    (void)pthread_mutex_unlock(&contexts->lock);
+}
+
 /* What the limit of failed authentications goes by. */
-static Slice peer_address(nng_msg *message, char text[INET6_ADDRSTRLEN]) {
+static Slice peer_address(Context *context, nng_msg *message, char text[INET6_ADDRSTRLEN]) {
     nng_sockaddr address = {0};
-    if (nng_pipe_get_addr(nng_msg_get_pipe(message), NNG_OPT_REMADDR, &address) != 0)
+    if (nng_pipe_get_addr(nng_msg_get_pipe(message), NNG_OPT_REMADDR, &address) != 0) {
+        (void)pthread_mutex_lock(&context->contexts->lock);
+        context->is_pipe_gone = true;
+        (void)pthread_mutex_unlock(&context->contexts->lock);
         return SLICE_ABSENT;
+    }
     const char *written = NULL;
     if (address.s_family == NNG_AF_INET)
         written = inet_ntop(AF_INET, &address.s_in.sa_addr, text, INET6_ADDRSTRLEN);
     else if (address.s_family == NNG_AF_INET6)
         written = inet_ntop(AF_INET6, address.s_in6.sa_addr, text, INET6_ADDRSTRLEN);
     return slice_of(written != NULL ? written : "local");
+}
+
+/* The last contexts never wait: requests that end a wait must find one that receives. */
+static void submit(Context *context) {
+    Contexts *contexts = context->contexts;
+    Operation *op = context->message.op;
+    if (operation_may_wait(op)) {
+        (void)pthread_mutex_lock(&contexts->lock);
+        context->is_waiter = true;
+        op->may_park = contexts->waiters++ < RPC_CONTEXTS_MAX - RPC_CONTEXTS_KEPT;
+        (void)pthread_mutex_unlock(&contexts->lock);
+    }
+    message_submit(&context->message);
 }
 
 static void receive_ended(Context *context) {
@@ -153,14 +196,15 @@ static void receive_ended(Context *context) {
         (void)add_context(contexts); /* without it requests wait until this one is answered */
 
     char address[INET6_ADDRSTRLEN];
+    note_pipe(context, request);
     Slice text = {.ptr = nng_msg_body(request), .len = nng_msg_len(request)};
     bool is_answered =
-        message_open(&context->message, &contexts->shared, text, peer_address(request, address), context);
+        message_open(&context->message, &contexts->shared, text, peer_address(context, request, address), context);
     nng_msg_free(request);
     if (is_answered)
         send_answer(context);
     else
-        message_submit(&context->message);
+        submit(context);
 }
 
 static void send_ended(Context *context) {
@@ -187,12 +231,41 @@ static void aio_ended(void *argument) {
         receive_ended(context);
 }
 
-/* On the worker's thread. */
+/* These are called on the worker's thread. */
+static void operation_parked(Operation *op) {
+    Context *context = op->call;
+    Contexts *contexts = context->contexts;
+    (void)pthread_mutex_lock(&contexts->lock);
+    context->is_parked = true;
+    bool is_gone = context->is_pipe_gone;
+    (void)pthread_mutex_unlock(&contexts->lock);
+    if (is_gone)
+        service_hang_up(contexts->shared.service, op->id);
+}
+
+static void operation_unparked(Operation *op) {
+    Context *context = op->call;
+    (void)pthread_mutex_lock(&context->contexts->lock);
+    context->is_parked = false;
+    (void)pthread_mutex_unlock(&context->contexts->lock);
+}
+
+static bool operation_has_peer(Operation *op) {
+    Context *context = op->call;
+    (void)pthread_mutex_lock(&context->contexts->lock);
+    bool is_gone = context->is_pipe_gone;
+    (void)pthread_mutex_unlock(&context->contexts->lock);
+    return !is_gone;
+}
+
 static void operation_done(Operation *op) {
-    const Context *context = op->call;
+    Context *context = op->call;
     Contexts *contexts = context->contexts;
     op->next = NULL;
     (void)pthread_mutex_lock(&contexts->lock);
+    contexts->waiters -= context->is_waiter;
+    context->is_waiter = false;
+    context->pipe = 0;
     bool was_empty = contexts->first_answered == NULL;
     if (was_empty)
         contexts->first_answered = op;
@@ -278,7 +351,10 @@ static void contexts_freep(Contexts **contexts) {
     *contexts = contexts_free(*contexts);
 }
 
-static const OperationOwner owner = {.done = operation_done};
+static const OperationOwner owner = {.done = operation_done,
+                                     .parked = operation_parked,
+                                     .unparked = operation_unparked,
+                                     .is_peer_there = operation_has_peer};
 
 int contexts_new(Contexts **out, nng_socket socket, Service *service, Transport transport) {
     OWN(contexts_freep) Contexts *contexts = calloc(1, sizeof *contexts);

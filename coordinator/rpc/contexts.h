@@ -25,3 +25,5 @@ int64_t contexts_last_sent_ms(Contexts *contexts);
 void contexts_stop(Contexts *contexts);
 /* After the socket was closed. Takes NULL, returns NULL. */
 Contexts *contexts_free(Contexts *contexts);
+/* By nng's callback: a connection ended. Who waits behind it does so no longer. */
+void contexts_pipe_gone(Contexts *contexts, nng_pipe pipe);

@@ -58,8 +58,9 @@ static void connection_added(nng_pipe pipe, nng_pipe_ev event, void *argument) {
 
 static void connection_removed(nng_pipe pipe, nng_pipe_ev event, void *argument) {
     Rpc *rpc = argument;
-    (void)pipe;
     (void)event;
+    if (rpc->contexts != NULL)
+        contexts_pipe_gone(rpc->contexts, pipe);
     (void)pthread_mutex_lock(&rpc->lock);
     if (--rpc->connections == 0)
         (void)pthread_cond_broadcast(&rpc->changed);

@@ -14,7 +14,7 @@ typedef struct StubOperation {
     Service *service;
     OperationId id;
     const OperationOwner *owner;
-    bool is_authenticated, is_held;
+    bool is_authenticated, is_held, is_parked, is_hung_up;
     Buffer text;
 } StubOperation;
 
@@ -23,7 +23,8 @@ struct Service {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     Operation *queue, *held;
-    size_t held_count;
+    size_t held_count, parked_count, hung_up_count;
+    uint64_t last_id;
     bool is_stopping, is_releasing;
     atomic_bool is_ready;
     atomic_size_t operations, answer_size;
@@ -49,6 +50,8 @@ static void *work(void *arg) {
         while (batch != NULL) {
             Operation *op = batch;
             batch = op->next;
+            if (stub_of(op)->is_parked && stub_of(op)->owner->unparked != NULL)
+                stub_of(op)->owner->unparked(op);
             stub_of(op)->owner->done(op);
         }
         (void)pthread_mutex_lock(&service->lock);
@@ -105,6 +108,20 @@ void stub_await_held(Service *service, size_t count) {
     (void)pthread_mutex_unlock(&service->lock);
 }
 
+void stub_await_hung_up(Service *service, size_t count) {
+    (void)pthread_mutex_lock(&service->lock);
+    while (service->hung_up_count < count)
+        (void)pthread_cond_wait(&service->changed, &service->lock);
+    (void)pthread_mutex_unlock(&service->lock);
+}
+
+size_t stub_parked(Service *service) {
+    (void)pthread_mutex_lock(&service->lock);
+    size_t count = service->parked_count;
+    (void)pthread_mutex_unlock(&service->lock);
+    return count;
+}
+
 void stub_set_ready(Service *service, bool is_ready) {
     atomic_store(&service->is_ready, is_ready);
 }
@@ -141,6 +158,9 @@ int operation_new(Operation **out, Service *service, OperationId id, Transport t
     op->id = id;
     op->owner = owner;
     op->shown.call = call;
+    (void)pthread_mutex_lock(&service->lock);
+    op->shown.id = ++service->last_id;
+    (void)pthread_mutex_unlock(&service->lock);
     buffer_init(&op->text, ANSWER_MAX);
     atomic_fetch_add(&service->operations, 1);
     *out = &op->shown;
@@ -236,11 +256,15 @@ bool service_prepare_json(Operation *op, const json_t *body) {
 
 void service_submit(Operation *op) {
     Service *service = stub_of(op)->service;
+    stub_of(op)->is_parked = stub_of(op)->is_held && op->may_park;
+    if (stub_of(op)->is_parked && stub_of(op)->owner->parked != NULL)
+        stub_of(op)->owner->parked(op); /* without the lock: a transport's own is taken in there */
     (void)pthread_mutex_lock(&service->lock);
     Operation **list = stub_of(op)->is_held ? &service->held : &service->queue;
     service->held_count += stub_of(op)->is_held;
     op->next = *list;
     *list = op;
+    service->parked_count += stub_of(op)->is_parked;
     (void)pthread_cond_broadcast(&service->changed);
     (void)pthread_mutex_unlock(&service->lock);
 }
@@ -254,4 +278,21 @@ void service_metrics(Service *service, Buffer *out) {
 const char *service_version(const Service *service) {
     (void)service;
     return "0.0.0-stub";
+}
+
+bool operation_may_wait(const Operation *op) {
+    return stub_of((Operation *)(uintptr_t)op)->is_held;
+}
+
+void service_hang_up(Service *service, uint64_t operation_id) {
+    (void)pthread_mutex_lock(&service->lock);
+    Operation *op = service->held;
+    while (op != NULL && op->id != operation_id)
+        op = op->next;
+    if (op != NULL && stub_of(op)->is_parked && !stub_of(op)->is_hung_up) {
+        stub_of(op)->is_hung_up = true;
+        service->hung_up_count++;
+    }
+    (void)pthread_cond_broadcast(&service->changed);
+    (void)pthread_mutex_unlock(&service->lock);
 }

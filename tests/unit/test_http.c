@@ -847,6 +847,55 @@ static void flush_waits_for_what_is_under_way(void **state) {
     }
 }
 
+static void who_waits_and_hangs_up_is_told_of(void **state) {
+    World *world = *state;
+    serve(world);
+    enum { COUNT = 20 };
+    int fds[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        fds[i] = dial(world);
+        say(fds[i], "POST /requestStack HTTP/1.1\r\n" AUTH "Content-Length: 4\r\n\r\nhold");
+    }
+    stub_await_held(world->service, COUNT);
+    assert_int_equal(stub_parked(world->service), COUNT);
+    for (int i = 0; i < COUNT / 2; i++) {
+        struct linger reset = {.l_onoff = 1, .l_linger = 0};
+        if (i % 2 == 0)
+            assert_int_equal(setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &reset, sizeof reset), 0);
+        (void)close(fds[i]);
+    }
+    stub_await_hung_up(world->service, COUNT / 2);
+    stub_release(world->service);
+    for (int i = COUNT / 2; i < COUNT; i++) {
+        Heard heard;
+        hear(fds[i], &heard);
+        assert_int_equal(heard.status, 200);
+        forget(&heard);
+        (void)close(fds[i]);
+    }
+    http_flush(world->http, PATIENCE_MS);
+}
+
+static void waiters_leave_a_fifth_of_the_connections_to_others(void **state) {
+    World *world = *state;
+    enum { MAX = 20 };
+    serve_with(world, (HttpOptions){.max_connections = MAX}, &usual_times);
+    int fds[MAX - 1];
+    for (int i = 0; i < MAX - 1; i++) {
+        fds[i] = dial(world);
+        say(fds[i], "POST /requestStack HTTP/1.1\r\n" AUTH "Content-Length: 4\r\n\r\nhold");
+    }
+    stub_await_held(world->service, MAX - 1);
+    assert_int_equal(stub_parked(world->service), MAX * 80 / 100);
+    stub_release(world->service);
+    for (int i = 0; i < MAX - 1; i++) {
+        Heard heard;
+        hear(fds[i], &heard);
+        forget(&heard);
+        (void)close(fds[i]);
+    }
+}
+
 static void clients_that_leave_while_they_wait_do_no_harm(void **state) {
     World *world = *state;
     serve(world);
@@ -1351,6 +1400,8 @@ int main(void) {
         TEST(without_agents_the_way_to_them_is_told),
         TEST(after_quiesce_no_connection_is_accepted_and_answers_close),
         TEST(flush_waits_for_what_is_under_way),
+        TEST(who_waits_and_hangs_up_is_told_of),
+        TEST(waiters_leave_a_fifth_of_the_connections_to_others),
         TEST(clients_that_leave_while_they_wait_do_no_harm),
         TEST(stopping_with_idle_and_half_sent_requests_is_clean),
         TEST(slow_senders_are_cut_and_others_do_not_notice),

@@ -245,6 +245,22 @@ static void a_frame_too_short_for_its_header_costs_its_connection_only(void **st
     assert_code(f, "{}", 400, "validation");
 }
 
+static void who_waits_and_hangs_up_is_told_of(void **state) {
+    Fixture *f = *state;
+    assert_int_equal(start(f, "tcp://127.0.0.1:0"), 0);
+    static const char request[] = HELD_REQUEST;
+    enum { COUNT = 20 };
+    for (size_t i = 0; i < COUNT; i++) {
+        OWN(closep) int fd = connect_raw(f);
+        send_frame(fd, 4 + strlen(request), request);
+        stub_await_held(f->service, i + 1);
+    }
+    stub_await_hung_up(f->service, COUNT);
+    stub_release(f->service);
+    rpc_flush(f->rpc, LONG_MS);
+    assert_int_equal(stub_operations(f->service), 0);
+}
+
 static void a_client_gone_before_its_answer_harms_nobody(void **state) {
     Fixture *f = *state;
     assert_int_equal(start(f, "tcp://127.0.0.1:0"), 0);
@@ -558,6 +574,7 @@ int main(void) {
         TEST(what_the_service_refuses_at_once_is_answered),
         TEST(a_frame_that_announces_gigabytes_costs_its_connection_only),
         TEST(a_frame_too_short_for_its_header_costs_its_connection_only),
+        TEST(who_waits_and_hangs_up_is_told_of),
         TEST(a_client_gone_before_its_answer_harms_nobody),
         TEST(a_thousand_requests_over_64_contexts_are_all_answered),
         TEST(held_operations_do_not_keep_others_from_being_read),
