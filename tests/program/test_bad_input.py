@@ -410,7 +410,15 @@ ON_CONTROL = {
 }
 
 # Over the control socket the operations on one project's things name it.
-for name in ("quarantineStack", "restoreStack", "annotateStack", "forceReleaseStack", "listStacks", "listQueue", "listEvents"):
+for name in (
+    "quarantineStack",
+    "restoreStack",
+    "annotateStack",
+    "forceReleaseStack",
+    "listStacks",
+    "listQueue",
+    "listEvents",
+):
     twin = (ON_NETWORK | READS)[name]
     ON_CONTROL[name] = Operation(
         twin.base | {"project": "shop"}, twin.answer, ["project", *twin.required], {**twin.fields, "project": PROJECT}

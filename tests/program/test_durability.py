@@ -53,6 +53,10 @@ class Worker(threading.Thread):
             self.released.append((got["stackName"], secret, body))
 
 
+def same_lease(one, other):
+    return all(one["lease"][name] == other["lease"][name] for name in ("id", "secret", "generation"))
+
+
 def check(coordinator, key, workers):
     """After a restart: every acknowledged grant is live with its holder, every acknowledged release is over."""
     client = coordinator.http(key)
@@ -66,7 +70,9 @@ def check(coordinator, key, workers):
             seen[name] = got
             assert listed[name]["lease"]["generation"] == got["lease"]["generation"], (listed[name], got)
             again = client.call("requestStack", body)
-            assert again.status == 200 and lasting(again)["lease"] == {k: got["lease"][k] for k in ("id", "secret", "generation")}, again
+            assert again.status == 200 and lasting(again)["lease"] == {
+                k: got["lease"][k] for k in ("id", "secret", "generation")
+            }, again
         for _, _, body in worker.released[-20:]:
             again = client.call("requestStack", body)
             assert (again.status, again.body["why"]) == (410, "released"), again

@@ -197,7 +197,9 @@ def test_a_url_with_a_password_or_of_another_store_is_refused(tmp_path):
 def test_a_newer_database_is_refused(coordinator):
     coordinator.stop()
     database = coordinator.data / "stacks.db"
-    subprocess.run(["sqlite3", database, "PRAGMA user_version = 999; UPDATE schema SET version = version + 900"], check=True)
+    subprocess.run(
+        ["sqlite3", database, "PRAGMA user_version = 999; UPDATE schema SET version = version + 900"], check=True
+    )
     with pytest.raises(AssertionError, match="newer"):
         coordinator.start()
 
