@@ -190,7 +190,7 @@ def test_json_says_all_but_the_secret(job, project):
     assert said["stackName"] == "test-1" and said["reused"] is False
     assert said["branch"] == "feat/login" and said["commit"] == head(job.worktree)
     assert re.match(r"^[0-9a-f]{32}$", said["requestId"])
-    assert set(said["lease"]) == {"id", "generation"}
+    assert set(said["lease"]) == {"id", "generation", "expires", "expiresInSeconds"}
     assert "sol_" not in json.dumps(said)
 
 
