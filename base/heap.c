@@ -11,7 +11,7 @@ int heap_reserve(Heap *heap, size_t more) {
     size_t wider = heap->capacity != 0 ? heap->capacity * 2 : 64;
     if (wider < wanted)
         wider = wanted;
-    HeapItem **moved = realloc(heap->items, wider * sizeof(*moved));
+    HeapItem **moved = realloc(heap->items, wider * sizeof(HeapItem *));
     if (moved == NULL)
         return -ENOMEM;
     heap->items = moved;

@@ -102,12 +102,12 @@ void metrics_store_error(Metrics *m, int store_result) {
     bump(&m->store_errors[kind], 1);
 }
 
-void metrics_waited(Metrics *m, int64_t ms) {
-    observe(&m->waited, span_bounds_ms, COUNT_OF(span_bounds_ms), ms > 0 ? ms : 0);
+void metrics_waited(Metrics *m, int64_t milliseconds) {
+    observe(&m->waited, span_bounds_ms, COUNT_OF(span_bounds_ms), milliseconds > 0 ? milliseconds : 0);
 }
 
-void metrics_held(Metrics *m, int64_t ms) {
-    observe(&m->held, span_bounds_ms, COUNT_OF(span_bounds_ms), ms > 0 ? ms : 0);
+void metrics_held(Metrics *m, int64_t milliseconds) {
+    observe(&m->held, span_bounds_ms, COUNT_OF(span_bounds_ms), milliseconds > 0 ? milliseconds : 0);
 }
 
 void metrics_handed_off(Metrics *m, int64_t microseconds) {

@@ -86,7 +86,7 @@ static int table_reserve(Table *t, size_t more, bool is_by_ticket) {
         wanted *= 2;
     if (t->buckets != NULL && t->mask + 1 >= wanted)
         return 0;
-    Entry **buckets = calloc(wanted, sizeof(*buckets));
+    Entry **buckets = calloc(wanted, sizeof(Entry *));
     if (buckets == NULL)
         return -ENOMEM;
     for (size_t i = 0; t->buckets != NULL && i <= t->mask; i++) {

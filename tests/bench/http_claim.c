@@ -2,12 +2,14 @@
  * A load generator for the HTTP interface: one thread, epoll, N keep-alive connections, each with one request under way.
  *
  *     http_claim HOST PORT KEY CONNECTIONS SECONDS claim|ids|list
- *     http_claim HOST PORT KEY CONNECTIONS COUNT fill
+ *     http_claim HOST PORT KEY CONNECTIONS COUNT fill|hold
  *
  * claim   each connection requests a stack under a branch of its own and releases it, over and over
  * ids     the same with requestId and leaseSeconds, released by its secret: what the agent does
  * list    listStacks
  * fill    makes COUNT stacks by requesting them all, then releases test-1 to test-COUNT: they lie there available
+ *
+ * hold    requests COUNT bound leases, a day long each, and keeps them
  *
  * Prints one JSON line: operations, seconds, operations per second, latency percentiles in ms, errors. The clock stops at
  * the last answer. Any answer but 200 counts as an error, and makes the exit status 1.
@@ -28,7 +30,7 @@
 #define ANSWER_ROOM (256 * 1024)
 #define SAMPLES_MAX (8 * 1024 * 1024)
 
-typedef enum Mode { MODE_CLAIM, MODE_IDS, MODE_LIST, MODE_FILL } Mode;
+typedef enum Mode { MODE_CLAIM, MODE_IDS, MODE_LIST, MODE_FILL, MODE_HOLD } Mode;
 
 typedef struct Connection {
     int fd, index;
@@ -44,7 +46,7 @@ typedef struct Run {
     const char *host, *key;
     Mode mode;
     double end;
-    long fill_count, requested, released; /* MODE_FILL */
+    long fill_count, requested, released; /* MODE_FILL, MODE_HOLD */
     float *samples;
     size_t count;
     long errors;
@@ -71,7 +73,10 @@ static size_t make_body(Run *run, Connection *c, char *out, size_t size) {
         c->holds = run->requested == run->fill_count;
         (void)snprintf(c->stack, sizeof c->stack, "test-%ld", c->holds ? ++run->released : ++run->requested);
     }
-    if (c->holds && run->mode == MODE_IDS)
+    if (run->mode == MODE_HOLD)
+        n = snprintf(out, size, "{\"requestId\":\"bench-%08x-%08ld\",\"leaseSeconds\":86400}", run->salt,
+                     ++run->requested);
+    else if (c->holds && run->mode == MODE_IDS)
         n = snprintf(out, size, "{\"stackName\":\"%s\",\"lease\":\"%s\"}", c->stack, c->secret);
     else if (c->holds)
         n = snprintf(out, size, "{\"stackName\":\"%s\"}", c->stack);
@@ -142,7 +147,9 @@ static void answered(Run *run, Connection *c) {
         c->round += c->holds ? 0u : 1u;
     }
     /* Whoever holds a stack at the end gives it back first. */
-    bool goes_on = run->mode == MODE_FILL ? run->released < run->fill_count : t < run->end || c->holds;
+    bool goes_on = run->mode == MODE_FILL   ? run->released < run->fill_count
+                   : run->mode == MODE_HOLD ? run->requested < run->fill_count
+                                            : t < run->end || c->holds;
     if (goes_on) {
         send_next(run, c);
     } else {
@@ -191,12 +198,14 @@ static void report(Run *run, double seconds) {
 }
 
 static Mode mode_of(const char *word) {
-    return word[0] == 'l' ? MODE_LIST : word[0] == 'i' ? MODE_IDS : word[0] == 'f' ? MODE_FILL : MODE_CLAIM;
+    return word[0] == 'l' ? MODE_LIST : word[0] == 'i' ? MODE_IDS : word[0] == 'f' ? MODE_FILL
+           : word[0] == 'h' ? MODE_HOLD
+                            : MODE_CLAIM;
 }
 
 int main(int argc, char **argv) {
     if (argc != 7) {
-        (void)fprintf(stderr, "usage: http_claim HOST PORT KEY CONNECTIONS SECONDS claim|ids|list|fill\n");
+        (void)fprintf(stderr, "usage: http_claim HOST PORT KEY CONNECTIONS SECONDS claim|ids|list|fill|hold\n");
         return 2;
     }
     int count = atoi(argv[4]);
