@@ -5,6 +5,14 @@
 
 #include "agent/limits.h"
 
+int renewal_call(Session *session, Slice secret, int64_t lease_seconds, SessionLimits limits, Reply *reply) {
+    Command command = {.operation = OP_RENEW_LEASE};
+    fields_clear(operation_row(OP_RENEW_LEASE)->command, &command);
+    command.lease = secret;
+    command.lease_seconds = lease_seconds;
+    return session_call(session, &command, limits, reply);
+}
+
 void renewal_init(Renewal *renewal, Session *session, const LeaseState *state, int64_t sent_ms) {
     *renewal = (Renewal){
         .session = session, .stack = state->stack, .secret = state->secret, .lease_seconds = state->lease_seconds};
@@ -51,16 +59,12 @@ static void take_failure(Renewal *renewal) {
 
 int renewal_try(Renewal *renewal, int cancel_fd) {
     Session *session = renewal->session;
-    Command command = {.operation = OP_RENEW_LEASE};
-    fields_clear(operation_row(OP_RENEW_LEASE)->command, &command);
-    command.lease = renewal->secret;
-    command.lease_seconds = renewal->lease_seconds;
     reply_deinit(&renewal->reply);
     int64_t sent_ms = clock_boot_ms(session->agent->clock);
     SessionLimits limits = {.within_ms = lease_times_try_ms(&renewal->times, sent_ms) * (int64_t)session->count,
                             .is_one_try = true,
                             .cancel_fd = cancel_fd};
-    int r = session_call(session, &command, limits, &renewal->reply);
+    int r = renewal_call(session, renewal->secret, renewal->lease_seconds, limits, &renewal->reply);
     if (r == -ECANCELED)
         return r;
     if (r == 0 && renewal->reply.outcome == OUTCOME_LEASE_LOST)

@@ -18,6 +18,9 @@ typedef struct Renewal {
     Reply reply;     /* the latest answer; of a loss, why, when, by whom */
 } Renewal;
 
+/* One renewLease, as session_call. `lease_seconds` FIELD_ABSENT: as long as it was asked for. */
+int renewal_call(Session *session, Slice secret, int64_t lease_seconds, SessionLimits limits, Reply *reply) MUST_USE;
+
 /* `state` must outlive it and have lease_seconds. `sent_ms`: see lease_times_init. */
 void renewal_init(Renewal *renewal, Session *session, const LeaseState *state, int64_t sent_ms);
 void renewal_deinit(Renewal *renewal);

@@ -301,10 +301,11 @@ bool lease_state_exists(const StateFolder *folder, Slice request_id) {
     return faccessat(folder->fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-int lease_log_open(const StateFolder *folder, Slice request_id) {
+int lease_log_open(const StateFolder *folder, Slice request_id, bool is_made) {
     char name[NAME_SIZE];
+    int flags = O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | (is_made ? O_CREAT : 0);
     log_name(request_id, name);
-    int fd = openat(folder->fd, name, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
+    int fd = openat(folder->fd, name, flags, 0600);
     return fd >= 0 ? fd : -errno;
 }
 
@@ -312,7 +313,8 @@ int lease_state_remove(const StateFolder *folder, Slice request_id) {
     OWN(closep) int lock = -1;
     char name[NAME_SIZE];
     file_name(request_id, name);
-    (void)lock_file(folder, name, &lock); /* else a change that is under way would put it back; a damaged one goes too */
+    (void)lock_file(folder, name,
+                    &lock); /* else a change that is under way would put it back; a damaged one goes too */
     int r = unlinkat(folder->fd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
     log_name(request_id, name);
     (void)unlinkat(folder->fd, name, 0);

@@ -20,8 +20,8 @@ typedef struct LeaseState {
     /* Known once the stack is granted. */
     Slice stack; /* absent: no answer was seen */
     Slice last_deployed_commit;
-    Slice secret;       /* absent: a plain lease, released by name */
-    int64_t generation; /* FIELD_ABSENT: none */
+    Slice secret;          /* absent: a plain lease, released by name */
+    int64_t generation;    /* FIELD_ABSENT: none */
     int64_t lease_seconds; /* what each renewal asks for; FIELD_ABSENT: it is not renewed */
     bool is_deployed;      /* `deployed` was called under this lease */
     bool is_joined;        /* another job's request: giving the stack back is not ours */
@@ -51,7 +51,7 @@ int lease_state_change(const StateFolder *folder, Slice request_id, void (*chang
                        const void *arg, Buffer *reason) MUST_USE;
 bool lease_state_exists(const StateFolder *folder, Slice request_id);
 
-/* The keeper's log, made if it is not there, for appending; its lock is the keeper's life. -errno. */
-int lease_log_open(const StateFolder *folder, Slice request_id) MUST_USE;
+/* The keeper's log, for appending; its lock is the keeper's life. -errno, -ENOENT: there is none and it is not to be made. */
+int lease_log_open(const StateFolder *folder, Slice request_id, bool is_made) MUST_USE;
 /* Removes the file and its keeper's log. 0, also when there is none | -errno. */
 int lease_state_remove(const StateFolder *folder, Slice request_id) MUST_USE;

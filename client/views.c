@@ -249,13 +249,17 @@ void view_stacks(const json_t *stacks, const ViewStyle *style, Buffer *out) {
 
 void view_queue(const json_t *queue, const ViewStyle *style, Buffer *out) {
     static const Column columns[] = {
-        {"PLACE", "position", make_place, COLOUR_BOLD},
-        {"FOR", "purpose", NULL, COLOUR_NONE},
-        {"WAITS", "since", make_age, COLOUR_NONE},
-        {"BRANCH", "branch", NULL, COLOUR_NONE},
+        {"PLACE", "position", make_place, COLOUR_BOLD}, {"FOR", "purpose", NULL, COLOUR_NONE},
+        {"WAITS", "since", make_age, COLOUR_NONE},      {"BRANCH", "branch", NULL, COLOUR_NONE},
         {"WHO", "holder", make_holder, COLOUR_NONE},
     };
     render(columns, COUNT_OF(columns), "nobody waits\n", queue, style, out);
+}
+
+void view_waiting(const json_t *queue, const ViewStyle *style, Buffer *out) {
+    size_t count = json_array_size(queue);
+    buffer_printf(out, "\n%zu wait%s for a stack:\n", count, count == 1 ? "s" : "");
+    view_queue(queue, style, out);
 }
 
 void view_events(const json_t *events, const ViewStyle *style, Buffer *out) {

@@ -15,6 +15,8 @@ typedef struct ViewStyle {
 
 void view_stacks(const json_t *stacks, const ViewStyle *style, Buffer *out);
 void view_queue(const json_t *queue, const ViewStyle *style, Buffer *out);
+/* The same behind another table. */
+void view_waiting(const json_t *queue, const ViewStyle *style, Buffer *out);
 void view_events(const json_t *events, const ViewStyle *style, Buffer *out);
 void view_projects(const json_t *projects, const ViewStyle *style, Buffer *out);
 void view_keys(const json_t *keys, const ViewStyle *style, Buffer *out);

@@ -162,8 +162,8 @@ static const Option update_options[] = {
 static const Option json_options[] = {ROW_JSON};
 static const Option key_options[] = {ROW_SCOPE, ROW_LABEL, ROW_JSON};
 static const Option change_options[] = {ROW_REASON, ROW_JSON};
-static const Option restore_options[] = {
-    ROW_NOW("Do not wait until whoever had it before must have stopped."), ROW_REASON, ROW_JSON};
+static const Option restore_options[] = {ROW_NOW("Do not wait until whoever had it before must have stopped."),
+                                         ROW_REASON, ROW_JSON};
 static const Option release_options[] = {
     ROW_NOW("Lend it out again at once, whatever its holder is doing."),
     {.flag = "--outcome",
