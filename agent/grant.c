@@ -245,8 +245,8 @@ static int collect(Session *session, const Line *line, Grant *grant, const char 
         return GRANT_UNCOLLECTED;
     if (reply.outcome != OUTCOME_DONE)
         return reply_fail(agent, &reply, what);
-    if (reply.answer.lease.expires_in_seconds == FIELD_ABSENT)
-        grant->state.lease_seconds = FIELD_ABSENT; /* a plain one, of a request that is not our program's */
+    if (grant->state.is_joined && reply.answer.lease.expires_in_seconds == FIELD_ABSENT)
+        grant->state.lease_seconds = FIELD_ABSENT; /* a plain one: its request was not this program's */
     return 0;
 }
 
@@ -318,6 +318,7 @@ int grant_join(Session *session, const StateFolder *folder, StopSignals *signals
     command.holder = grant->job.holder;
     Line line = line_of(agent, signals);
     int r;
+    grant->state.is_joined = !is_our_own(folder, grant->request_id);
     do {
         r = line_wait(session, &command, &line, &grant->reply);
         if (r == 0 && grant->reply.outcome != OUTCOME_DONE) {
@@ -335,7 +336,6 @@ int grant_join(Session *session, const StateFolder *folder, StopSignals *signals
         return EXIT_SIGNAL + stop_signals_take(signals);
     if (r != 0)
         return r;
-    grant->state.is_joined = !is_our_own(folder, grant->request_id);
     return note(agent, folder, session, grant);
 }
 
