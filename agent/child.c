@@ -4,7 +4,9 @@
  *      ^Z on a   ▼   │ fg, SIGCONT
  *      terminal: stopped (and we with it)
  *
- * Invariant: when child_run returns, nothing of the group runs any more, so nobody works on a stack that is given back.
+ * Invariants: when child_run returns, nothing of the group runs any more, so nobody works on a stack that is given back;
+ * whatever the network does, the group is told to stop and stopped at the times of lease_times.h, since no call outlasts
+ * them.
  */
 #include "agent/child.h"
 
@@ -13,10 +15,13 @@
 #include <spawn.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "agent/limits.h"
 #include "agent/print.h"
+#include "agent/wake.h"
 
 enum { EXIT_CANNOT_RUN = 126, EXIT_NOT_FOUND = 127, SWEEP_STEP_MS = 20 };
 
@@ -25,9 +30,39 @@ typedef struct Child {
     bool has_ended;
     int status;
     int terminal; /* a descriptor of the terminal that we lend it; -1: none */
+    const Agent *agent;
     StopSignals *signals;
+    Renewal *renewal;
     ChildEnd *end;
+    Wake wake;       /* signals to us, the leader's end, a point in time: what also cuts a renewal short */
+    int ended_fd;    /* SIGCHLD */
+    int leader_fd;   /* a pidfd; -1: this kernel has none, so its end waits for a renewal that is under way */
+    int64_t kill_ms; /* boot_ms; CLOCK_FOREVER: it is not to be killed */
 } Child;
+
+static void child_deinit(Child *child) {
+    wake_close(&child->wake);
+    closep(&child->ended_fd);
+    closep(&child->leader_fd);
+}
+
+static int open_ends(Child *child) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    child->ended_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (child->ended_fd < 0 || sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+        return -errno;
+    int r = wake_open(&child->wake);
+    return r == 0 ? wake_add(&child->wake, child->signals->fd) : r;
+}
+
+static int watch_leader(Child *child) {
+#ifdef SYS_pidfd_open
+    child->leader_fd = (int)syscall(SYS_pidfd_open, child->group, 0);
+#endif
+    return wake_add(&child->wake, child->leader_fd);
+}
 
 static int spawn(const char *const *words, char *const *environment, const StopSignals *signals, pid_t *pid) {
     static const int inherited_ignored[] = {SIGPIPE, SIGTTOU}; /* by us, not by whoever started us */
@@ -93,22 +128,94 @@ static void reap(Child *child) {
         }
         child->has_ended = true;
         child->status = status;
+        closep(&child->leader_fd); /* readable for good now, it would cut every call */
     }
 }
 
-/* Waits for signals, at most `ms` (negative: for ever), and acts on them. */
-static int attend(Child *child, int ms) {
-    struct pollfd ready = {.fd = child->signals->fd, .events = POLLIN};
-    if (poll(&ready, 1, ms) < 0 && errno != EINTR)
-        return -errno;
-    int number;
-    while ((number = stop_signals_take(child->signals)) != 0) {
-        if (number == SIGCHLD)
-            continue;
-        child->end->is_told_to_stop = true;
-        (void)kill(-child->group, number);
-        (void)kill(-child->group, SIGCONT); /* a stopped one would never hear it */
+static void signal_group(const Child *child, int number) {
+    (void)kill(-child->group, number);
+    (void)kill(-child->group, SIGCONT); /* a stopped one would never hear it */
+}
+
+/* ---- the lease ---- */
+
+static void stop_for_lease(Child *child, int64_t kill_ms) {
+    child->end->is_lease_lost = true;
+    child->kill_ms = kill_ms < child->kill_ms ? kill_ms : child->kill_ms;
+    signal_group(child, SIGTERM);
+}
+
+static void stop_lost(Child *child, int64_t now_ms) {
+    (void)reply_fail(child->agent, &child->renewal->reply, "LOST: the command is stopped");
+    stop_for_lease(child, now_ms + LOST_KILL_MS);
+}
+
+static void stop_unrenewed(Child *child) {
+    (void)agent_fail(child->agent, EXIT_BROKEN,
+                     "the lease of %.*s could not be renewed in time: the command is stopped before it ends",
+                     SLICE_PRINT(child->renewal->stack));
+    stop_for_lease(child, lease_times_kill(&child->renewal->times));
+}
+
+/* One try, unless something else has to be attended to. Once the command is being stopped for it the lease is let go. */
+static void renew(Child *child) {
+    const LeaseTimes *times = &child->renewal->times;
+    int64_t term_ms = lease_times_term(times);
+    wake_at(&child->wake, term_ms < child->kill_ms ? term_ms : child->kill_ms);
+    if (renewal_try(child->renewal, child->wake.fd) == RENEWAL_LOST)
+        stop_lost(child, clock_boot_ms(child->agent->clock));
+}
+
+/* When something has to be done next, by the clock alone. */
+static int64_t next_ms(const Child *child) {
+    const LeaseTimes *times = &child->renewal->times;
+    int64_t term_ms = lease_times_term(times);
+    int64_t lease_ms = child->end->is_lease_lost ? CLOCK_FOREVER : times->next_ms < term_ms ? times->next_ms : term_ms;
+    return lease_ms < child->kill_ms ? lease_ms : child->kill_ms;
+}
+
+static void do_what_is_due(Child *child) {
+    int64_t now_ms = clock_boot_ms(child->agent->clock);
+    if (now_ms >= child->kill_ms) {
+        child->kill_ms = CLOCK_FOREVER;
+        (void)kill(-child->group, SIGKILL);
     }
+    if (child->end->is_lease_lost)
+        return;
+    if (now_ms >= lease_times_term(&child->renewal->times))
+        stop_unrenewed(child);
+    else if (now_ms >= child->renewal->times.next_ms)
+        renew(child);
+}
+
+/* ---- signals ---- */
+
+static void pass_on(Child *child, int number) {
+    int64_t patience_ms = child->end->is_told_to_stop ? STOP_KILL_NOW_MS : STOP_KILL_MS;
+    int64_t kill_ms = clock_boot_ms(child->agent->clock) + patience_ms;
+    child->kill_ms = kill_ms < child->kill_ms ? kill_ms : child->kill_ms;
+    child->end->is_told_to_stop = true;
+    signal_group(child, number);
+}
+
+static void drain(int fd) {
+    struct signalfd_siginfo info;
+    while (read(fd, &info, sizeof info) == (ssize_t)sizeof info)
+        continue;
+}
+
+/* Waits until something happens, at most until `until_ms`, and acts on it. */
+static int attend(Child *child, int64_t until_ms) {
+    do_what_is_due(child);
+    int64_t due_ms = next_ms(child);
+    wake_at(&child->wake, due_ms < until_ms ? due_ms : until_ms);
+    int r = wake_wait(&child->wake, child->ended_fd);
+    if (r != 0)
+        return r;
+    int number;
+    while ((number = stop_signals_take(child->signals)) != 0)
+        pass_on(child, number);
+    drain(child->ended_fd);
     reap(child);
     return 0;
 }
@@ -118,16 +225,15 @@ static bool is_group_empty(const Child *child) {
 }
 
 /* Background processes of the command: asked to end, then made to. */
-static int sweep(const Agent *agent, Child *child) {
+static int sweep(Child *child) {
     static const int numbers[] = {SIGTERM, SIGKILL};
+    const Clock *clock = child->agent->clock;
     for (size_t i = 0; i < COUNT_OF(numbers); i++) {
-        int64_t until_ms = clock_boot_ms(agent->clock) + LEFTOVERS_MS;
-        if (!is_group_empty(child)) {
-            (void)kill(-child->group, numbers[i]);
-            (void)kill(-child->group, SIGCONT);
-        }
-        while (!is_group_empty(child) && clock_boot_ms(agent->clock) < until_ms) {
-            int r = attend(child, SWEEP_STEP_MS);
+        int64_t until_ms = clock_boot_ms(clock) + LEFTOVERS_MS;
+        if (!is_group_empty(child))
+            signal_group(child, numbers[i]);
+        while (!is_group_empty(child) && clock_boot_ms(clock) < until_ms) {
+            int r = attend(child, clock_boot_ms(clock) + SWEEP_STEP_MS);
             if (r != 0)
                 return r;
         }
@@ -144,23 +250,46 @@ static int cannot_start(const Agent *agent, const char *word, int error, ChildEn
     return 0;
 }
 
-int child_run(const Agent *agent, StopSignals *signals, const char *const *words, char *const *environment,
-              ChildEnd *end) {
-    Child child = {.terminal = -1, .signals = signals, .end = end};
+/* The loop cannot go on: better no command than one that nobody watches. */
+static int give_up(Child *child, int error) {
+    (void)kill(-child->group, SIGKILL);
+    while (!child->has_ended && waitpid(child->group, &child->status, 0) < 0 && errno == EINTR)
+        continue;
+    return error;
+}
+
+int child_run(const Agent *agent, StopSignals *signals, Renewal *renewal, const char *const *words,
+              char *const *environment, ChildEnd *end) {
+    OWN(child_deinit)
+    Child child = {.terminal = -1,
+                   .agent = agent,
+                   .signals = signals,
+                   .renewal = renewal,
+                   .end = end,
+                   .wake = WAKE_CLOSED,
+                   .ended_fd = -1,
+                   .leader_fd = -1,
+                   .kill_ms = CLOCK_FOREVER};
     *end = (ChildEnd){.exit_code = 0};
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1L, 0L, 0L, 0L); /* else orphans of the group would be nobody's to reap */
-    int r = spawn(words, environment, signals, &child.group);
+    int r = open_ends(&child);
+    if (r != 0)
+        return r;
+    r = spawn(words, environment, signals, &child.group);
     if (r == -ENOMEM || r == -EAGAIN)
         return r;
     if (r != 0)
         return cannot_start(agent, words[0], r, end);
     end->is_started = true;
+    r = watch_leader(&child);
     lend_terminal(&child);
     while (r == 0 && !child.has_ended)
-        r = attend(&child, -1);
+        r = attend(&child, CLOCK_FOREVER);
     take_terminal_back(&child);
     if (r == 0)
-        r = sweep(agent, &child);
+        r = sweep(&child);
+    if (r != 0)
+        return give_up(&child, r);
     end->exit_code = WIFEXITED(child.status) ? WEXITSTATUS(child.status) : EXIT_SIGNAL + WTERMSIG(child.status);
-    return r;
+    return 0;
 }

@@ -1,18 +1,21 @@
 /*
- * One command in a process group of its own: started, given the terminal, told to stop, and its leftovers stopped.
+ * One command in a process group of its own: started, given the terminal, told to stop, and its leftovers stopped. Meanwhile
+ * the lease it works under is renewed; when that is lost, or not to be kept, the command ends before the lease does.
  */
 #pragma once
 
 #include "agent/agent.h"
+#include "agent/renewal.h"
 #include "agent/stop_signals.h"
 
 typedef struct ChildEnd {
     int exit_code;        /* as a shell says it: 128 + N for signal N, 127 not found, 126 cannot be run */
     bool is_started;      /* false for the last two */
     bool is_told_to_stop; /* a signal that came to us was passed on */
+    bool is_lease_lost;   /* it was stopped since its lease was lost, or could not be renewed in time */
 } ChildEnd;
 
-/* `words`: NULL-terminated, words[0] looked up in PATH. `signals` must have SIGCHLD too. 0: it has ended, and with it its
- * whole process group | -errno. */
-int child_run(const Agent *agent, StopSignals *signals, const char *const *words, char *const *environment,
-              ChildEnd *end) MUST_USE;
+/* `words`: NULL-terminated, words[0] looked up in PATH. 0: it has ended, and with it its whole process group | -errno:
+ * likewise, but nothing of `end` is known. */
+int child_run(const Agent *agent, StopSignals *signals, Renewal *renewal, const char *const *words,
+              char *const *environment, ChildEnd *end) MUST_USE;

@@ -79,7 +79,7 @@ static int conclude(const Agent *agent, const StateFolder *folder, const LeaseSt
 
 static int ask(Session *session, const Command *command, Reply *reply, int *signal_number) {
     OWN(stop_signals_close) StopSignals signals = {.fd = -1};
-    int r = stop_signals_open(&signals, 0);
+    int r = stop_signals_open(&signals);
     if (r == 0 && slice_is_absent(command->lease))
         r = session_load_key(session);
     return r != 0 ? r : call(session, command, &signals, reply, signal_number);

@@ -6,10 +6,13 @@
 #include "agent/grant.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "agent/limits.h"
+#include "agent/line.h"
 #include "agent/print.h"
+#include "agent/renewal.h"
 #include "base/json_guard.h"
 #include "protocol/rules.h"
 
@@ -116,6 +119,12 @@ int grant_prepare(const Agent *agent, Grant *grant) {
     return r != 0 ? r : make_request_id(agent, grant);
 }
 
+int grant_prepare_clean(const Agent *agent, Grant *grant) {
+    int r = read_who(agent, grant);
+    grant->purpose = PURPOSE_CLEAN;
+    return r != 0 ? r : make_request_id(agent, grant);
+}
+
 int grant_prepare_join(const Agent *agent, Slice request_id, Grant *grant) {
     int r = read_who(agent, grant);
     grant->request_id = request_id;
@@ -172,9 +181,33 @@ static int stop(Session *session, const StateFolder *folder, StopSignals *signal
     return EXIT_SIGNAL + number;
 }
 
+static bool is_none_free(const Reply *reply) {
+    return reply->outcome == OUTCOME_NONE_AVAILABLE || reply->outcome == OUTCOME_QUEUED;
+}
+
+static void say_who_has_them(Session *session, const Line *line) {
+    OWN(buffer_deinit) Buffer text;
+    buffer_init(&text, REASON_MAX);
+    const char *words = line_look(session, line, &text) == 0 ? buffer_text(&text) : NULL;
+    if (words != NULL && *words != '\0')
+        agent_say(session->agent, LOG_INFO, "%s", words);
+}
+
+/* Queued at the end of the patience: the last answer is no refusal, so what it means is said here. */
+static void say_time_is_up(const Agent *agent, Reply *reply) {
+    char span[24];
+    clock_format_span(agent->options->wait_seconds, span);
+    if (reply->outcome != OUTCOME_QUEUED)
+        return;
+    buffer_clear(&reply->detail);
+    buffer_printf(&reply->detail, "no stack was free within %s (--wait)", span);
+}
+
 /* A refusal holds nothing; silence may. */
-static int refused(Session *session, const StateFolder *folder, const Grant *grant) {
+static int refused(Session *session, const StateFolder *folder, const Line *line, const Grant *grant) {
     const Agent *agent = session->agent;
+    if (is_none_free(&grant->reply))
+        say_who_has_them(session, line);
     int exit_code = reply_fail(agent, &grant->reply, "request");
     if (!is_unknown(&grant->reply) || !grant->reply.raw.is_sent)
         return lease_state_remove(folder, grant->request_id) == 0 ? exit_code : EXIT_BROKEN;
@@ -183,8 +216,63 @@ static int refused(Session *session, const StateFolder *folder, const Grant *gra
     return exit_code;
 }
 
+static Line line_of(const Agent *agent, const StopSignals *signals) {
+    int64_t now_ms = clock_boot_ms(agent->clock);
+    return (Line){.deadline_ms = now_ms + agent->options->wait_seconds * 1000,
+                  .is_one_try = agent->options->wait_seconds == 0,
+                  .cancel_fd = signals->fd,
+                  .began_ms = now_ms,
+                  .position = FIELD_ABSENT,
+                  .told_position = FIELD_ABSENT};
+}
+
+enum { GRANT_UNCOLLECTED = INT_MIN }; /* no errno */
+
+/*
+ * The renewal that collects a grant from the queue, and tells whether a joined lease lives. 0: it is ours | an exit code,
+ * said | -errno | GRANT_UNCOLLECTED: this came too late, so what the request is now has to be asked again.
+ */
+static int collect(Session *session, const Line *line, Grant *grant, const char *what) {
+    const Agent *agent = session->agent;
+    OWN(reply_deinit) Reply reply;
+    reply_init(&reply);
+    grant->sent_ms = clock_boot_ms(agent->clock);
+    const SessionLimits limits = {.within_ms = COLLECT_MS, .cancel_fd = line->cancel_fd};
+    int r = renewal_call(session, grant->state.secret, grant->state.lease_seconds, limits, &reply);
+    if (r != 0)
+        return r;
+    if (reply.outcome == OUTCOME_LEASE_LOST && grant->sent_ms < line->deadline_ms)
+        return GRANT_UNCOLLECTED;
+    if (reply.outcome != OUTCOME_DONE)
+        return reply_fail(agent, &reply, what);
+    if (grant->state.is_joined && reply.answer.lease.expires_in_seconds == FIELD_ABSENT)
+        grant->state.lease_seconds = FIELD_ABSENT; /* a plain one: its request was not this program's */
+    return 0;
+}
+
+/* 0 | GRANT_UNCOLLECTED: back in line | an exit code, said | -errno */
+static int take_grant(Session *session, const StateFolder *folder, StopSignals *signals, const Line *line,
+                      Grant *grant) {
+    take_answer(grant);
+    grant->sent_ms = line->sent_ms;
+    int r = note(session->agent, folder, session, grant);
+    if (r != 0 || line->is_direct)
+        return r;
+    r = collect(session, line, grant, "request");
+    if (r == -ECANCELED)
+        return stop(session, folder, signals, grant);
+    /* What a lost lease leaves behind is known; else taking the request back ends it, whatever it is. */
+    bool is_lost = r == outcome_row(OUTCOME_LEASE_LOST)->exit_code;
+    bool is_settled =
+        r <= 0 || (is_lost ? lease_state_remove(folder, grant->request_id) == 0 : take_back(session, folder, grant));
+    if (!is_settled)
+        agent_say(session->agent, LOG_WARNING, "`stack-agent release` gives the stack back");
+    return r;
+}
+
 int grant_request(Session *session, const StateFolder *folder, StopSignals *signals, Grant *grant) {
     const Agent *agent = session->agent;
+    grant->state.lease_seconds = agent->options->lease_seconds;
     int r = note(agent, folder, session, grant);
     if (r != 0)
         return r;
@@ -194,34 +282,61 @@ int grant_request(Session *session, const StateFolder *folder, StopSignals *sign
     command.commit = grant->state.commit;
     command.request_id = grant->request_id;
     command.lease_seconds = agent->options->lease_seconds;
-    command.if_none = IF_NONE_FAIL;
+    command.purpose = (int)grant->purpose;
     command.has_holder = true;
     command.holder = grant->job.holder;
-    SessionLimits limits = {.within_ms = agent->options->wait_seconds * 1000, .cancel_fd = signals->fd};
-    r = session_call(session, &command, limits, &grant->reply);
-    if (r == -ECANCELED)
-        return stop(session, folder, signals, grant);
-    if (r != 0)
-        return r;
-    if (grant->reply.outcome != OUTCOME_DONE)
-        return refused(session, folder, grant);
-    take_answer(grant);
-    return note(agent, folder, session, grant);
+    Line line = line_of(agent, signals);
+    command.if_none = line.is_one_try ? IF_NONE_FAIL : IF_NONE_WAIT;
+    do {
+        r = line_wait(session, &command, &line, &grant->reply);
+        if (r == -ECANCELED)
+            return stop(session, folder, signals, grant);
+        if (r != 0)
+            return r;
+        say_time_is_up(agent, &grant->reply);
+        if (grant->reply.outcome != OUTCOME_DONE)
+            return refused(session, folder, &line, grant);
+        r = take_grant(session, folder, signals, &line, grant);
+    } while (r == GRANT_UNCOLLECTED);
+    return r;
 }
 
-int grant_join(Session *session, const StateFolder *folder, Grant *grant) {
+/* This job's own lease, if its folder has it: joining it again must not make it somebody else's. */
+static bool is_our_own(const StateFolder *folder, Slice request_id) {
+    OWN(lease_state_deinit) LeaseState noted = LEASE_STATE_EMPTY;
+    OWN(buffer_deinit) Buffer unsaid;
+    buffer_init(&unsaid, REASON_MAX);
+    return lease_state_load(folder, request_id, &noted, &unsaid) == 0 && !noted.is_joined;
+}
+
+int grant_join(Session *session, const StateFolder *folder, StopSignals *signals, Grant *grant) {
+    const Agent *agent = session->agent;
     Command command = {.operation = OP_JOIN_REQUEST};
     fields_clear(operation_row(OP_JOIN_REQUEST)->command, &command);
     command.request_id = grant->request_id;
     command.has_holder = true;
     command.holder = grant->job.holder;
-    int r = session_call(session, &command, (SessionLimits){.within_ms = CALL_MS, .cancel_fd = -1}, &grant->reply);
+    Line line = line_of(agent, signals);
+    int r;
+    grant->state.is_joined = !is_our_own(folder, grant->request_id);
+    do {
+        r = line_wait(session, &command, &line, &grant->reply);
+        if (r == 0 && grant->reply.outcome != OUTCOME_DONE) {
+            say_time_is_up(agent, &grant->reply);
+            if (is_none_free(&grant->reply))
+                say_who_has_them(session, &line);
+            return reply_fail(agent, &grant->reply, "join");
+        }
+        take_answer(grant);
+        grant->state.lease_seconds = agent->options->lease_seconds;
+        if (r == 0)
+            r = collect(session, &line, grant, "join");
+    } while (r == GRANT_UNCOLLECTED);
+    if (r == -ECANCELED)
+        return EXIT_SIGNAL + stop_signals_take(signals);
     if (r != 0)
         return r;
-    if (grant->reply.outcome != OUTCOME_DONE)
-        return reply_fail(session->agent, &grant->reply, "join");
-    take_answer(grant);
-    return note(session->agent, folder, session, grant);
+    return note(agent, folder, session, grant);
 }
 
 static int set_text(json_t *object, const char *name, Slice text) {

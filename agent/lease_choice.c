@@ -1,6 +1,7 @@
 /* Requests without an answer have no stack and are never meant. */
 #include "agent/lease_choice.h"
 
+#include "agent/give_back.h"
 #include "agent/limits.h"
 #include "agent/print.h"
 
@@ -38,4 +39,23 @@ int lease_choice_find(const Agent *agent, const LeaseStates *leases, Slice name,
     }
     *chosen = found;
     return 0;
+}
+
+int lease_choice_open(const Agent *agent, StateFolder *folder, LeaseStates *leases, const LeaseState **chosen) {
+    Slice name = agent->argument_count > 0 ? slice_of(agent->arguments[0]) : SLICE_ABSENT;
+    *chosen = NULL;
+    int r = state_open(agent, false, folder);
+    if (r == 0 && folder->fd >= 0)
+        r = lease_choice_load(agent, folder, leases);
+    if (r == 0)
+        r = lease_choice_find(agent, leases, name, chosen);
+    if (r != 0 || *chosen != NULL)
+        return r;
+    OWN(buffer_deinit) Buffer stack;
+    buffer_init(&stack, REASON_MAX);
+    print_foreign(&stack, name);
+    return agent_fail(
+        agent, EXIT_NO_INPUT,
+        "this job has no stack%s%s: `stack-agent request` gets one; if it did, give its --state-dir here too",
+        slice_is_absent(name) ? "" : " ", buffer_text(&stack));
 }

@@ -6,6 +6,10 @@
 #include "agent/agent.h"
 #include "agent/state.h"
 
+/* What `deployed`, `check` and `hand-over` are about: opens the job's folder, loads its leases and chooses one. 0 | an exit
+ * code, said: there is none, or several and no name was given | -errno. */
+int lease_choice_open(const Agent *agent, StateFolder *folder, LeaseStates *leases, const LeaseState **chosen) MUST_USE;
+
 /* All of the folder's; those that cannot be used are told. 0 | -errno. */
 int lease_choice_load(const Agent *agent, const StateFolder *folder, LeaseStates *out) MUST_USE;
 

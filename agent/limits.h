@@ -25,6 +25,19 @@
 #define BACKOFF_MAX_MS 10000
 #define RETRY_AFTER_MAX_SECONDS 60 /* a longer Retry-After is not believed */
 #define REMIND_MS 60000            /* how often a wait is mentioned again */
+#define LOOK_MS 2000               /* to see who has the stacks while one waits */
+#define LOOK_STACKS_MAX 8          /* so many are named */
+#define COLLECT_MS 20000           /* how long a grant from the queue waits for its first renewal */
+
+/* Leases. What is called TERM and KILL here is at most a quarter and a twelfth of the lease. */
+#define TERM_BEFORE_MS 15000  /* the end of a lease: who works under it is told to stop */
+#define KILL_BEFORE_MS 5000   /* … and stopped */
+#define RENEWAL_LEAST_MS 500  /* between two good renewals */
+#define LOST_KILL_MS 10000    /* from being told, by us, that the lease is lost, to being stopped */
+#define STOP_KILL_MS 7000     /* the same after a signal that came to us; runners kill after ten seconds */
+#define STOP_KILL_NOW_MS 1000 /* … after a second one */
+#define LOOK_AGAIN_MS 5000    /* where the kernel cannot tell that a file or a process is gone */
+#define ANCESTORS_MAX 64      /* processes above us that are looked at */
 
 /* What lies on this machine. */
 #define STATE_FILE_BYTES_MAX (16 * 1024)

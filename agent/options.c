@@ -74,17 +74,23 @@ static const Option common[] = {
 #define ROW_LEASE \
     {.flag = "--lease", .argument = "DURATION", .environment = "STACK_AGENT_LEASE", .fallback = "5m", \
      .kind = OPTION_DURATION, .offset = offsetof(AgentOptions, lease_seconds), .min = LEASE_SECONDS_MIN, \
-     .max = LEASE_SECONDS_MAX, .doc = "How long the lease is asked for."}
+     .max = LEASE_SECONDS_MAX, .doc = "How long the stack is ours after the last renewal; a third of it is between two."}
 #define ROW_WAIT \
     {.flag = "--wait", .argument = "DURATION", .environment = "STACK_AGENT_WAIT", .fallback = "60m", \
      .kind = OPTION_DURATION, .offset = offsetof(AgentOptions, wait_seconds), .min = 0, .max = WAIT_SECONDS_LONGEST, \
-     .doc = "How long to go on when the coordinator cannot be reached or is too busy; 0: one try."}
+     .doc = "How long to wait in line for a stack, and for a coordinator that cannot be reached; 0: one try."}
+#define ROW_WATCH \
+    {.flag = "--watch", .argument = "PID", .environment = "STACK_AGENT_WATCH", .kind = OPTION_NUMBER, \
+     .offset = offsetof(AgentOptions, watch), .min = 1, .max = INT32_MAX, \
+     .doc = "The process that stands for the job: once it has ended the lease is not renewed any more. Default: " \
+            "GitHub's Runner.Worker, else the calling shell."}
 #define ROW_HOLDER_NOTE \
     {.flag = "--holder-note", .argument = "TEXT", .environment = "STACK_AGENT_HOLDER_NOTE", .kind = OPTION_TEXT, \
      .offset = offsetof(AgentOptions, holder_note), .doc = "A word to those who see the stack taken."}
 /* clang-format on */
 
-static const Option request_options[] = {ROW_BRANCH, ROW_COMMIT, ROW_LEASE, ROW_WAIT, ROW_HOLDER_NOTE, ROW_JSON};
+static const Option request_options[] = {ROW_BRANCH, ROW_COMMIT,      ROW_LEASE, ROW_WAIT,
+                                         ROW_WATCH,  ROW_HOLDER_NOTE, ROW_JSON};
 static const Option run_options[] = {ROW_BRANCH, ROW_COMMIT, ROW_LEASE, ROW_WAIT, ROW_HOLDER_NOTE};
 
 static const Option join_options[] = {
@@ -95,8 +101,33 @@ static const Option join_options[] = {
      .offset = offsetof(AgentOptions, request_id),
      .doc = "The id that `request --json` printed in the other job."},
     ROW_COMMIT,
+    ROW_LEASE,
+    ROW_WAIT,
+    ROW_WATCH,
     ROW_HOLDER_NOTE,
     ROW_JSON,
+};
+
+static const Option clean_options[] = {
+    {.flag = "--once",
+     .kind = OPTION_FLAG,
+     .offset = offsetof(AgentOptions, is_once),
+     .doc = "Clean one stack, then end as the command did."},
+    ROW_LEASE,
+    ROW_WAIT,
+    ROW_HOLDER_NOTE,
+};
+
+static const Option hand_over_options[] = {
+    {.flag = "--hold",
+     .argument = "DURATION",
+     .environment = "STACK_AGENT_HOLD",
+     .fallback = "30m",
+     .kind = OPTION_DURATION,
+     .offset = offsetof(AgentOptions, hold_seconds),
+     .min = LEASE_SECONDS_MIN,
+     .max = LEASE_SECONDS_MAX,
+     .doc = "How long the stack stays ours without a job that renews: the next one has to `join` within it."},
 };
 
 static const Option deployed_options[] = {
@@ -123,6 +154,11 @@ static const Option release_options[] = {
      .kind = OPTION_TEXT,
      .offset = offsetof(AgentOptions, note),
      .doc = "A word for the history."},
+    {.flag = "--joined",
+     .kind = OPTION_FLAG,
+     .offset = offsetof(AgentOptions, is_joined_too),
+     .doc = "Release the stack of another job's request too, for all who use it. Without this a job that only joined "
+            "leaves it to them."},
 };
 
 static const Option list_options[] = {ROW_JSON};
@@ -141,7 +177,7 @@ static const Option history_options[] = {
 
 #define OPTIONS(rows) .options = (rows), .option_count = COUNT_OF(rows)
 
-static const Verb verbs[VERB_COUNT] = {
+static const Verb verbs[VERB_KEEP] = {
     {.id = VERB_REQUEST,
      .path = "request",
      OPTIONS(request_options),
@@ -150,14 +186,18 @@ static const Verb verbs[VERB_COUNT] = {
          "The name stands alone on stdout, so `stack=$(stack-agent request)` works; everything else goes to stderr. "
          "With --json also what is known about the stack and the lease, and the request's id, by which other jobs "
          "can `join`.\n\n"
-         "What `deployed` and `release` need later is noted in the state folder, readable by this user alone. When "
-         "no stack is free the exit code is 75."},
+         "While no stack is free it waits in line and says who has them, at most --wait; then the exit code is 75 and "
+         "the place in line is given up.\n\n"
+         "A process that is left behind renews the lease until `release`, or until the job's process has ended (see "
+         "--watch). It cannot stop the job's later steps when the lease is lost all the same: `stack-agent check` "
+         "before they touch the stack does. What these need is noted in the state folder, readable by this user "
+         "alone; the key is not."},
     {.id = VERB_JOIN,
      .path = "join",
      OPTIONS(join_options),
      .summary = "Use the stack that another job of the workflow has requested.",
-     .details =
-         "Prints what `request` does. It never gets a new stack: when the request is over, the exit code is 76."},
+     .details = "Prints what `request` does, and keeps the lease alive as it does. It never gets a new stack: when the "
+                "request is over, the exit code is 76."},
     {.id = VERB_DEPLOYED,
      .path = "deployed",
      .arguments = "[STACK]",
@@ -173,7 +213,16 @@ static const Verb verbs[VERB_COUNT] = {
      .summary = "Give this job's stack back.",
      .details =
          "Also takes back requests whose answer never came. With nothing to give back it says so and exits 0, so it "
-         "may always be a job's last step."},
+         "may always be a job's last step. A stack that this job only joined is left to the others, unless --joined is "
+         "given."},
+    {.id = VERB_HAND_OVER,
+     .path = "hand-over",
+     .arguments = "[STACK]",
+     .max_arguments = 1,
+     OPTIONS(hand_over_options),
+     .summary = "Leave this job's stack to the jobs that join it.",
+     .details = "Renews the lease once more, for --hold, and stops keeping it. Nothing is released: whoever comes last "
+                "does that with `release --joined`, or the lease runs out."},
     {.id = VERB_RUN,
      .path = "run",
      .arguments = "-- COMMAND [ARGUMENT]…",
@@ -185,9 +234,32 @@ static const Verb verbs[VERB_COUNT] = {
          "The command finds the stack in STACK_NAME, the lease's fencing number in STACK_GENERATION, and the commit "
          "that is on the stack, if known, in STACK_LAST_DEPLOYED_COMMIT. `stack-agent deployed` inside it means this "
          "stack. The key is not in its environment. What is left of its process group when it ends is stopped.\n\n"
-         "The exit code is the command's; 128 + N when signal N ended it. The stack is released as dirty when the "
-         "command failed with HEAD neither on the stack before nor reported by `deployed`, else as ok."},
+         "The exit code is the command's; 128 + N when signal N ended it; 76 when the lease was lost under it. Then, "
+         "and when the lease cannot be renewed in time, it is told to stop (TERM) and stopped (KILL) before somebody "
+         "else can have the stack. A signal to this program is passed on; what does not end within 7 seconds of it, "
+         "or within one of a second signal, is killed. The stack is released as dirty when the command failed or was "
+         "stopped with HEAD neither on the stack before nor reported by `deployed`, else as ok."},
+    {.id = VERB_CLEAN,
+     .path = "clean",
+     .arguments = "-- COMMAND [ARGUMENT]…",
+     .min_arguments = 1,
+     .takes_command = true,
+     OPTIONS(clean_options),
+     .summary = "Clean dirty stacks with a command, one after the other.",
+     .details =
+         "For projects with `cleaning` on. Gets the stack that is dirty longest, runs the command with STACK_NAME and "
+         "STACK_GENERATION as `run` does, and gives it back: as new when the command ended with 0, else dirty again. "
+         "Then the next one, for ever; with --once it ends after one, with --wait 0 when none is dirty (75)."},
+    {.id = VERB_CHECK,
+     .path = "check",
+     .arguments = "[STACK]",
+     .max_arguments = 1,
+     OPTIONS(list_options),
+     .summary = "Say whether this job's stack is still its own.",
+     .details = "0: it is, and the lease is renewed; 76: it is lost, and who has it now. For steps that must not touch "
+                "another job's stack."},
     {.id = VERB_LIST, .path = "list", OPTIONS(list_options), .summary = "Show the project's stacks and who has them."},
+    {.id = VERB_QUEUE, .path = "queue", OPTIONS(list_options), .summary = "Show who waits for a stack."},
     {.id = VERB_HISTORY,
      .path = "history",
      .arguments = "[STACK]",
@@ -209,11 +281,31 @@ const Program agent_program = {
         "A team shares a handful of test environments, called stacks. This program asks their coordinator for one, "
         "for the branch under test, and gives it back when the job is over.\n\n"
         "Exit codes: 0 done; 64 wrong usage or an answer that says so; 66 no such stack, or not in this state; 69 the "
-        "coordinator was not reached before the deadline; 70 something broke; 75 no stack is available; 76 the lease "
-        "or the request is over; 77 the key or the lease is not accepted; 128 + N ended by signal N.\n\n"
+        "coordinator was not reached before the deadline; 70 something broke; 75 no stack is available, also after "
+        "--wait; 76 the lease or the request is over; 77 the key or the lease is not accepted; 128 + N ended by signal "
+        "N.\n\n"
         "HTTPS_PROXY, http_proxy and NO_PROXY are honoured, as curl does. NO_COLOR switches colours off.",
     .verbs = verbs,
-    .verb_count = VERB_COUNT,
+    .verb_count = VERB_KEEP,
+    .common = common,
+    .common_count = COUNT_OF(common),
+};
+
+static const Verb keeper_verbs[] = {
+    {.id = VERB_KEEP,
+     .path = KEEPER_VERB,
+     .arguments = "REQUEST-ID PID START",
+     .min_arguments = 3,
+     .max_arguments = 3,
+     .summary = "Keep the lease of a request alive; `request` starts this."},
+};
+
+const Program keeper_program = {
+    .name = "stack-agent",
+    .version = SO_VERSION,
+    .summary = "keeps a lease alive.",
+    .verbs = keeper_verbs,
+    .verb_count = COUNT_OF(keeper_verbs),
     .common = common,
     .common_count = COUNT_OF(common),
 };

@@ -8,6 +8,7 @@
 
 #include "agent/limits.h"
 #include "agent/print.h"
+#include "client/views.h"
 #include "protocol/rules.h"
 
 void reply_init(Reply *reply) {
@@ -115,8 +116,9 @@ static const char *way_out(Outcome outcome) {
     case OUTCOME_NONE_AVAILABLE:
     case OUTCOME_QUEUED:
         return "`stack-agent list` shows who has the stacks; more may be allowed with `stack-coordinator project "
-               "update "
-               "NAME --max-stacks N`";
+               "update NAME --max-stacks N`";
+    case OUTCOME_LEASE_LOST:
+        return "stop working on the stack: it is not this job's any more";
     case OUTCOME_UNKNOWN_OPERATION:
     case OUTCOME_METHOD_NOT_ALLOWED:
         return "check STACK_AGENT_URL or --url, and that the coordinator is not older than this program";
@@ -140,7 +142,6 @@ static const char *way_out(Outcome outcome) {
     case OUTCOME_WRONG_STATE:
     case OUTCOME_EXISTS:
     case OUTCOME_IN_USE:
-    case OUTCOME_LEASE_LOST:
     case OUTCOME_REQUEST_OVER:
     case OUTCOME_TOO_LARGE:
     case OUTCOME_BAD_JSON:
@@ -151,24 +152,40 @@ static const char *way_out(Outcome outcome) {
     return NULL;
 }
 
-/* Of a 410: "released by 1f3a… at 2026-…". */
-static void add_ending(const Reply *reply, Buffer *out) {
+static bool contains(const Buffer *text, Slice words) {
+    return words.len > 0 && text->len > 0 && memmem(text->data, text->len, words.ptr, words.len) != NULL;
+}
+
+static void add_now_held(const json_t *holder, Buffer *out) {
+    OWN(buffer_deinit) Buffer words;
+    buffer_init(&words, REASON_MAX);
+    if (!json_is_object(holder))
+        return;
+    view_holder(holder, &words);
+    const char *text = buffer_text(&words);
+    buffer_printf(out, "; %s has it now", text != NULL && *text != '\0' ? text : "somebody else");
+}
+
+void reply_add_ending(const Reply *reply, Buffer *out) {
     static const struct { const char *member, *lead; } parts[] = {{"why", ""}, {"by", " by "}, {"at", " at "}};
     if (reply->outcome != OUTCOME_LEASE_LOST && reply->outcome != OUTCOME_REQUEST_OVER)
         return;
-    size_t before = out->len;
-    buffer_add_text(out, " (");
-    for (size_t i = 0; i < COUNT_OF(parts); i++) {
-        Slice text = reply_text(reply->raw.json, parts[i].member);
-        if (text.len == 0)
-            continue;
-        buffer_add_text(out, parts[i].lead);
-        print_foreign(out, text);
+    if (!contains(&reply->detail, reply_text(reply->raw.json, "why"))) {
+        size_t before = out->len;
+        buffer_add_text(out, " (");
+        for (size_t i = 0; i < COUNT_OF(parts); i++) {
+            Slice text = reply_text(reply->raw.json, parts[i].member);
+            if (text.len == 0)
+                continue;
+            buffer_add_text(out, parts[i].lead);
+            print_foreign(out, text);
+        }
+        if (out->len == before + 2)
+            out->len = before;
+        else
+            buffer_add_char(out, ')');
     }
-    if (out->len == before + 2)
-        out->len = before;
-    else
-        buffer_add_char(out, ')');
+    add_now_held(json_object_get(reply->raw.json, "holder"), out);
 }
 
 int reply_fail(const Agent *agent, const Reply *reply, const char *what) {
@@ -182,7 +199,7 @@ int reply_fail(const Agent *agent, const Reply *reply, const char *what) {
     while (detail.len > 0 && detail.ptr[detail.len - 1] == '.')
         detail.len--;
     buffer_add_slice(&line, detail.len > 0 ? detail : slice_of(row->title));
-    add_ending(reply, &line);
+    reply_add_ending(reply, &line);
     if (way_out(reply->outcome) != NULL)
         buffer_printf(&line, "; %s", way_out(reply->outcome));
     const char *text = buffer_text(&line);

@@ -23,7 +23,8 @@ typedef struct Rounds {
     size_t count;
     ClientReply *reply;
     bool is_given_up[OPTION_LIST_MAX]; /* addresses where nothing is to be had */
-    bool is_tried, is_sent;
+    bool is_sent;
+    int try_count;
     int result;          /* of the latest try */
     int64_t asked_ms;    /* the longest Retry-After of this round */
     int64_t backoff_ms;  /* the next pause is random below it */
@@ -51,12 +52,13 @@ static bool is_over(const Rounds *r) {
 static void try_address(Rounds *r, size_t index, size_t still_to_try) {
     ClientCall call = r->call->call;
     int64_t share = left_ms(r) / (int64_t)still_to_try;
-    call.timeout_ms = share > TRY_MS ? TRY_MS : share > 1 ? share : 1;
+    int64_t longest_ms = r->call->try_max_ms > 0 ? r->call->try_max_ms : TRY_MS;
+    call.timeout_ms = share > longest_ms ? longest_ms : share > 1 ? share : 1;
     client_reply_deinit(r->reply);
     r->result = client_call(r->clients[index], &call, r->reply);
-    r->is_tried = true;
     r->is_sent = r->is_sent || r->reply->is_sent;
     r->reply->is_sent = r->is_sent;
+    r->reply->try_count = ++r->try_count;
     r->is_given_up[index] = r->result == CLIENT_REFUSED;
     int64_t seconds = r->reply->retry_after_seconds;
     if (r->result == 0 && seconds != FIELD_ABSENT) {
@@ -74,7 +76,7 @@ static bool play_round(Rounds *r) {
     for (size_t i = 0; i < r->count; i++) {
         if (r->is_given_up[i])
             continue;
-        if (r->is_tried && left_ms(r) <= 0)
+        if (r->try_count > 0 && left_ms(r) <= 0)
             return true;
         try_address(r, i, alive--);
         if (is_over(r))

@@ -22,6 +22,7 @@ typedef struct RetryWorld {
 typedef struct RetryCall {
     ClientCall call;     /* timeout_ms is set by each try */
     int64_t deadline_ms; /* by the clock's boot_ms */
+    int64_t try_max_ms;  /* one try at one address; 0: TRY_MS */
     bool is_one_try;     /* each address once, no pause */
     bool is_repeatable;  /* a second arrival changes nothing; else only what certainly never arrived is sent again */
 } RetryCall;

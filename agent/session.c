@@ -213,7 +213,8 @@ int session_call(Session *session, const Command *command, SessionLimits limits,
                  .answer_max = (operation->flags & OPERATION_READS) != 0 ? ANSWER_MAX : REPLY_MAX,
                  .cancel_fd = limits.cancel_fd},
         .deadline_ms = clock_boot_ms(agent->clock) + (limits.within_ms > 0 ? limits.within_ms : CALL_MS),
-        .is_one_try = limits.within_ms == 0,
+        .try_max_ms = limits.try_max_ms,
+        .is_one_try = limits.is_one_try || limits.within_ms == 0,
         .is_repeatable = is_repeatable(command),
     };
     int r = retry_call(&world, session->clients, session->count, &call, &reply->raw);

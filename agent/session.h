@@ -22,8 +22,10 @@ void session_close(Session *session);
 int session_load_key(Session *session) MUST_USE;
 
 typedef struct SessionLimits {
-    int64_t within_ms; /* 0: one try at each address */
-    int cancel_fd;     /* -1: none */
+    int64_t within_ms;  /* 0: one try at each address, at most CALL_MS */
+    int64_t try_max_ms; /* one try; 0: TRY_MS */
+    bool is_one_try;    /* one try at each address within within_ms */
+    int cancel_fd;      /* -1: none */
 } SessionLimits;
 
 /* Asks, repeats what may be repeated, reads the answer. `reply` is initialised. The key goes along unless the command names a

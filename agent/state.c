@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "agent/limits.h"
@@ -20,7 +21,9 @@
 
 #define NAME_PREFIX "lease-"
 #define NAME_SUFFIX ".json"
-#define NAME_SIZE (sizeof NAME_PREFIX + REQUEST_ID_MAX + sizeof NAME_SUFFIX + 24)
+#define LOG_PREFIX "keeper-"
+#define LOG_SUFFIX ".log"
+#define NAME_SIZE (sizeof LOG_PREFIX + REQUEST_ID_MAX + sizeof NAME_SUFFIX + 24)
 
 static const Field rows[] = {
     {.name = "requestId",
@@ -55,7 +58,17 @@ static const Field rows[] = {
      .check = rule_commit},
     {.name = "secret", .kind = FIELD_TEXT, .offset = offsetof(LeaseState, secret), .max = 1024, .check = rule_one_line},
     {.name = "generation", .kind = FIELD_INTEGER, .offset = offsetof(LeaseState, generation), .fallback = FIELD_ABSENT},
+    {.name = "leaseSeconds",
+     .kind = FIELD_INTEGER,
+     .offset = offsetof(LeaseState, lease_seconds),
+     .fallback = FIELD_ABSENT,
+     .min = LEASE_SECONDS_MIN,
+     .max = LEASE_SECONDS_MAX},
     {.name = "isDeployed", .kind = FIELD_BOOLEAN, .offset = offsetof(LeaseState, is_deployed)},
+    {.name = "isJoined", .kind = FIELD_BOOLEAN, .offset = offsetof(LeaseState, is_joined)},
+    {.name = "lostWhy", .kind = FIELD_TEXT, .offset = offsetof(LeaseState, lost_why), .check = rule_one_line},
+    {.name = "lostBy", .kind = FIELD_TEXT, .offset = offsetof(LeaseState, lost_by), .check = rule_one_line},
+    {.name = "lostAt", .kind = FIELD_TEXT, .offset = offsetof(LeaseState, lost_at), .check = rule_one_line},
 };
 static const FieldTable lease_state_fields = {.name = "Lease", .rows = rows, .count = COUNT_OF(rows)};
 
@@ -74,6 +87,10 @@ void lease_states_deinit(LeaseStates *list) {
 
 static void file_name(Slice request_id, char out[NAME_SIZE]) {
     (void)snprintf(out, NAME_SIZE, NAME_PREFIX "%.*s" NAME_SUFFIX, SLICE_PRINT(request_id));
+}
+
+static void log_name(Slice request_id, char out[NAME_SIZE]) {
+    (void)snprintf(out, NAME_SIZE, LOG_PREFIX "%.*s" LOG_SUFFIX, SLICE_PRINT(request_id));
 }
 
 static int write_all(int fd, Slice text) {
@@ -245,8 +262,61 @@ int lease_states_load(const StateFolder *folder, LeaseStates *out, Buffer *reaso
     return 0;
 }
 
-int lease_state_remove(const StateFolder *folder, Slice request_id) {
+/*
+ * The lock of a lease is its file's, which is replaced by each save: whoever waited for a file that is no more looks again.
+ * 0 with a descriptor that holds the lock | STATE_ABSENT | -errno
+ */
+static int lock_file(const StateFolder *folder, const char *name, int *out) {
+    for (;;) {
+        OWN(closep) int fd = openat(folder->fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        struct stat about;
+        if (fd < 0 || flock(fd, LOCK_EX) < 0 || fstat(fd, &about) < 0)
+            return errno == ENOENT ? STATE_ABSENT : -errno;
+        if (about.st_nlink == 0)
+            continue;
+        *out = fd;
+        fd = -1;
+        return 0;
+    }
+}
+
+int lease_state_change(const StateFolder *folder, Slice request_id, void (*change)(LeaseState *state, const void *arg),
+                       const void *arg, Buffer *reason) {
+    OWN(closep) int lock = -1;
+    OWN(lease_state_deinit) LeaseState state = LEASE_STATE_EMPTY;
     char name[NAME_SIZE];
     file_name(request_id, name);
-    return unlinkat(folder->fd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+    int r = lock_file(folder, name, &lock);
+    if (r == 0)
+        r = load(folder, name, &state, reason);
+    if (r != 0)
+        return r;
+    change(&state, arg);
+    return lease_state_save(folder, &state);
+}
+
+bool lease_state_exists(const StateFolder *folder, Slice request_id) {
+    char name[NAME_SIZE];
+    file_name(request_id, name);
+    return faccessat(folder->fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int lease_log_open(const StateFolder *folder, Slice request_id, bool is_made) {
+    char name[NAME_SIZE];
+    int flags = O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | (is_made ? O_CREAT : 0);
+    log_name(request_id, name);
+    int fd = openat(folder->fd, name, flags, 0600);
+    return fd >= 0 ? fd : -errno;
+}
+
+int lease_state_remove(const StateFolder *folder, Slice request_id) {
+    OWN(closep) int lock = -1;
+    char name[NAME_SIZE];
+    file_name(request_id, name);
+    (void)lock_file(folder, name,
+                    &lock); /* else a change that is under way would put it back; a damaged one goes too */
+    int r = unlinkat(folder->fd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+    log_name(request_id, name);
+    (void)unlinkat(folder->fd, name, 0);
+    return r;
 }

@@ -20,12 +20,16 @@ typedef struct LeaseState {
     /* Known once the stack is granted. */
     Slice stack; /* absent: no answer was seen */
     Slice last_deployed_commit;
-    Slice secret;       /* absent: a plain lease, released by name */
-    int64_t generation; /* FIELD_ABSENT: none */
-    bool is_deployed;   /* `deployed` was called under this lease */
+    Slice secret;          /* absent: a plain lease, released by name */
+    int64_t generation;    /* FIELD_ABSENT: none */
+    int64_t lease_seconds; /* what each renewal asks for; FIELD_ABSENT: it is not renewed */
+    bool is_deployed;      /* `deployed` was called under this lease */
+    bool is_joined;        /* another job's request: giving the stack back is not ours */
+    /* Once the keeper heard that the lease is lost: as the coordinator told it. */
+    Slice lost_why, lost_by, lost_at; /* lost_why absent: it is not known to be lost */
 } LeaseState;
 
-#define LEASE_STATE_EMPTY ((LeaseState){.generation = FIELD_ABSENT})
+#define LEASE_STATE_EMPTY ((LeaseState){.generation = FIELD_ABSENT, .lease_seconds = FIELD_ABSENT})
 void lease_state_deinit(LeaseState *s);
 
 typedef struct LeaseStates {
@@ -35,11 +39,19 @@ typedef struct LeaseStates {
 } LeaseStates;
 void lease_states_deinit(LeaseStates *list);
 
-/* Replaces the lease's file as a whole, durably. 0 | -errno. */
+/* Replaces the lease's file as a whole. 0 | -errno. */
 int lease_state_save(const StateFolder *folder, const LeaseState *state) MUST_USE;
 /* 0 | STATE_ABSENT | STATE_REFUSED (a link, no plain file, not ours, damaged) | -errno. */
 int lease_state_load(const StateFolder *folder, Slice request_id, LeaseState *out, Buffer *reason) MUST_USE;
 /* All leases, by request id; at most STATE_FILES_MAX. 0 | -errno. */
 int lease_states_load(const StateFolder *folder, LeaseStates *out, Buffer *reason) MUST_USE;
-/* 0, also when there is none | -errno. */
+/* Loads, changes and saves it while no other process does; one that is gone stays so. 0 | STATE_ABSENT | STATE_REFUSED |
+ * -errno. What `change` puts in must live until this returns. */
+int lease_state_change(const StateFolder *folder, Slice request_id, void (*change)(LeaseState *state, const void *arg),
+                       const void *arg, Buffer *reason) MUST_USE;
+bool lease_state_exists(const StateFolder *folder, Slice request_id);
+
+/* The keeper's log, for appending; its lock is the keeper's life. -errno, -ENOENT: there is none and it is not to be made. */
+int lease_log_open(const StateFolder *folder, Slice request_id, bool is_made) MUST_USE;
+/* Removes the file and its keeper's log. 0, also when there is none | -errno. */
 int lease_state_remove(const StateFolder *folder, Slice request_id) MUST_USE;

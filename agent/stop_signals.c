@@ -10,7 +10,7 @@ static bool is_ignored(int number) {
     return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
-int stop_signals_open(StopSignals *signals, int more) {
+int stop_signals_open(StopSignals *signals) {
     static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
     sigset_t set, old;
     sigemptyset(&set);
@@ -18,8 +18,6 @@ int stop_signals_open(StopSignals *signals, int more) {
         if (!is_ignored(numbers[i]))
             sigaddset(&set, numbers[i]);
     }
-    if (more != 0)
-        sigaddset(&set, more);
     int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (fd < 0)
         return -errno;

@@ -12,9 +12,8 @@ typedef struct StopSignals {
     sigset_t old; /* the mask before; a child gets it back */
 } StopSignals;
 
-/* Blocks them from here on; those that were ignored (nohup, `&` in a script) stay so. `more`: a further signal to poll, or
- * 0. 0 | -errno. */
-int stop_signals_open(StopSignals *signals, int more) MUST_USE;
+/* Blocks them from here on; those that were ignored (nohup, `&` in a script) stay so. 0 | -errno. */
+int stop_signals_open(StopSignals *signals) MUST_USE;
 /* The next one, 0: none. */
 int stop_signals_take(StopSignals *signals);
 void stop_signals_close(StopSignals *signals);

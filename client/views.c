@@ -33,14 +33,20 @@ static bool read_date(Slice date, int64_t *seconds) {
     return true;
 }
 
-static void add_age(Slice date, const ViewStyle *style, Buffer *cell) {
+static void add_span(int64_t seconds, Buffer *cell) {
+    char span[24];
+    clock_format_span(seconds > 0 ? seconds : 0, span);
+    buffer_add_text(cell, span);
+}
+
+void view_age(Slice date, int64_t now_ms, Buffer *out) {
     int64_t then;
-    char age[24];
-    if (!read_date(date, &then))
-        return;
-    int64_t seconds = style->now_ms / 1000 - then;
-    clock_format_span(seconds > 0 ? seconds : 0, age);
-    buffer_add_text(cell, age);
+    if (read_date(date, &then))
+        add_span(now_ms / 1000 - then, out);
+}
+
+static void add_age(Slice date, const ViewStyle *style, Buffer *cell) {
+    view_age(date, style->now_ms, cell);
 }
 
 static void add_date(Slice date, Buffer *cell) {
@@ -91,6 +97,34 @@ static void make_since(const json_t *item, const char *name, const ViewStyle *st
     add_age(slice_is_absent(since) ? member(item, "requested") : since, style, cell);
 }
 
+/* Until when a bound lease lasts unless it is renewed. */
+static void make_left(const json_t *item, const char *name, const ViewStyle *style, Buffer *cell) {
+    (void)name;
+    int64_t then;
+    if (read_date(member(json_object_get(item, "lease"), "expires"), &then))
+        add_span(then - style->now_ms / 1000, cell);
+}
+
+/* A stack that is its own state's, but rests after a lost lease, is not to be had. */
+static void make_state(const json_t *item, const char *name, const ViewStyle *style, Buffer *cell) {
+    (void)style;
+    bool is_quiet = json_is_true(json_object_get(item, "quiet"));
+    Slice state = member(item, name);
+    if (is_quiet && slice_equal_text(state, "available"))
+        state = SLICE_ABSENT;
+    buffer_add_slice(cell, state);
+    if (is_quiet)
+        buffer_add_text(cell, state.len > 0 ? ", quiet" : "quiet");
+}
+
+/* Its place; those that were not heard of lately are passed over. */
+static void make_place(const json_t *item, const char *name, const ViewStyle *style, Buffer *cell) {
+    if (json_is_integer(json_object_get(item, name)))
+        make_number(item, name, style, cell);
+    else
+        buffer_add_text(cell, "silent");
+}
+
 static void add_words(Buffer *cell, const Slice *words, size_t count) {
     for (size_t i = 0; i < count; i++) {
         if (words[i].len == 0)
@@ -100,13 +134,30 @@ static void add_words(Buffer *cell, const Slice *words, size_t count) {
     }
 }
 
+static void add_holder(const json_t *holder, Buffer *cell) {
+    const Slice words[] = {member(holder, "actor"), member(holder, "job"), member(holder, "link"),
+                           member(holder, "note")};
+    add_words(cell, words, COUNT_OF(words));
+}
+
+void view_holder(const json_t *holder, Buffer *out) {
+    OWN(buffer_deinit) Buffer words;
+    buffer_init(&words, ANSWER_MAX);
+    add_holder(holder, &words);
+    print_foreign(out, buffer_slice(&words));
+}
+
 /* Who has it, where to look, and what people should know. */
 static void make_stack_remarks(const json_t *item, const char *name, const ViewStyle *style, Buffer *cell) {
     (void)name, (void)style;
-    const json_t *holder = json_object_get(json_object_get(item, "lease"), "holder");
-    const Slice words[] = {member(holder, "actor"), member(holder, "job"), member(holder, "link"),
-                           member(holder, "note"), member(item, "note")};
-    add_words(cell, words, COUNT_OF(words));
+    const Slice note[] = {member(item, "note")};
+    add_holder(json_object_get(json_object_get(item, "lease"), "holder"), cell);
+    add_words(cell, note, COUNT_OF(note));
+}
+
+static void make_holder(const json_t *item, const char *name, const ViewStyle *style, Buffer *cell) {
+    (void)style;
+    add_holder(json_object_get(item, name), cell);
 }
 
 /* Who, how it was left, and what was said. Who took a stack from its holder is named first, then the holder. */
@@ -144,7 +195,9 @@ static Colour colour_of(Slice text) {
         const char *text;
         Colour colour;
     } colours[] = {{"available", COLOUR_GREEN}, {"leased", COLOUR_YELLOW},   {"retiring", COLOUR_YELLOW},
-                   {"dirty", COLOUR_RED},       {"quarantined", COLOUR_RED}, {"revoked", COLOUR_RED}};
+                   {"dirty", COLOUR_RED},       {"quarantined", COLOUR_RED}, {"revoked", COLOUR_RED},
+                   {"quiet", COLOUR_YELLOW},    {"silent", COLOUR_YELLOW},   {"expired", COLOUR_RED},
+                   {"forced", COLOUR_RED},      {"abandoned", COLOUR_RED},   {"uncollected", COLOUR_YELLOW}};
     for (size_t i = 0; i < COUNT_OF(colours); i++)
         if (slice_equal_text(text, colours[i].text))
             return colours[i].colour;
@@ -184,13 +237,29 @@ static void render(const Column *columns, size_t count, const char *nothing, con
 void view_stacks(const json_t *stacks, const ViewStyle *style, Buffer *out) {
     static const Column columns[] = {
         {"STACK", "stackName", NULL, COLOUR_BOLD},
-        {"STATE", "state", NULL, COLOUR_NONE},
+        {"STATE", "state", make_state, COLOUR_NONE},
         {"FOR", NULL, make_since, COLOUR_NONE},
+        {"LEFT", NULL, make_left, COLOUR_NONE},
         {"BRANCH", "branch", NULL, COLOUR_NONE},
         {"COMMIT", "lastDeployedCommit", make_commit, COLOUR_NONE},
         {"HOLDER", NULL, make_stack_remarks, COLOUR_NONE},
     };
     render(columns, COUNT_OF(columns), "no stacks yet: the first request makes one\n", stacks, style, out);
+}
+
+void view_queue(const json_t *queue, const ViewStyle *style, Buffer *out) {
+    static const Column columns[] = {
+        {"PLACE", "position", make_place, COLOUR_BOLD}, {"FOR", "purpose", NULL, COLOUR_NONE},
+        {"WAITS", "since", make_age, COLOUR_NONE},      {"BRANCH", "branch", NULL, COLOUR_NONE},
+        {"WHO", "holder", make_holder, COLOUR_NONE},
+    };
+    render(columns, COUNT_OF(columns), "nobody waits\n", queue, style, out);
+}
+
+void view_waiting(const json_t *queue, const ViewStyle *style, Buffer *out) {
+    size_t count = json_array_size(queue);
+    buffer_printf(out, "\n%zu wait%s for a stack:\n", count, count == 1 ? "s" : "");
+    view_queue(queue, style, out);
 }
 
 void view_events(const json_t *events, const ViewStyle *style, Buffer *out) {

@@ -14,6 +14,14 @@ typedef struct ViewStyle {
 } ViewStyle;
 
 void view_stacks(const json_t *stacks, const ViewStyle *style, Buffer *out);
+void view_queue(const json_t *queue, const ViewStyle *style, Buffer *out);
+/* The same behind another table. */
+void view_waiting(const json_t *queue, const ViewStyle *style, Buffer *out);
 void view_events(const json_t *events, const ViewStyle *style, Buffer *out);
 void view_projects(const json_t *projects, const ViewStyle *style, Buffer *out);
 void view_keys(const json_t *keys, const ViewStyle *style, Buffer *out);
+
+/* For sentences. Who it is, on one line, safe to print: "anna  e2e  https://…"; nothing of an empty holder. */
+void view_holder(const json_t *holder, Buffer *out);
+/* "52m" since a date of an answer; nothing of what is no date. */
+void view_age(Slice date, int64_t now_ms, Buffer *out);

@@ -117,14 +117,19 @@ static int build_stack(const Admin *admin, Buffer *body) {
     return 0;
 }
 
-static int build_release(const Admin *admin, Buffer *body) {
-    static const char *const outcomes[] = {"ok", "dirty", "broken"};
+static int build_restore(const Admin *admin, Buffer *body) {
     (void)build_stack(admin, body);
-    add_choice(body, "outcome", outcomes, admin->options->outcome);
     if (admin->options->is_now) {
         add_name(body, "now");
         buffer_add_text(body, "true");
     }
+    return 0;
+}
+
+static int build_release(const Admin *admin, Buffer *body) {
+    static const char *const outcomes[] = {"ok", "dirty", "broken"};
+    (void)build_restore(admin, body);
+    add_choice(body, "outcome", outcomes, admin->options->outcome);
     return 0;
 }
 
@@ -173,8 +178,9 @@ static const struct {
     [VERB_STACK_LIST] = {OP_LIST_STACKS, build_project_named},
     [VERB_STACK_RELEASE] = {OP_FORCE_RELEASE_STACK, build_release},
     [VERB_STACK_QUARANTINE] = {OP_QUARANTINE_STACK, build_stack},
-    [VERB_STACK_RESTORE] = {OP_RESTORE_STACK, build_stack},
+    [VERB_STACK_RESTORE] = {OP_RESTORE_STACK, build_restore},
     [VERB_STACK_NOTE] = {OP_ANNOTATE_STACK, build_note},
+    [VERB_QUEUE] = {OP_LIST_QUEUE, build_project_named},
     [VERB_HISTORY] = {OP_LIST_EVENTS, build_history},
     [VERB_BACKUP] = {OP_BACKUP, build_backup},
 };
@@ -250,9 +256,14 @@ static int call(const Admin *admin, Slice body, json_t **out) {
     return 0;
 }
 
+/* The lists that may be cut; NULL: the verb's answer is none. */
+static const char *list_member(VerbId verb) {
+    return verb == VERB_STACK_LIST ? "stacks" : verb == VERB_QUEUE ? "queue" : NULL;
+}
+
 /* A list that was cut says `next`: goes on from there until all of it is in *list. */
-static int call_for_rest(const Admin *admin, json_t *list) {
-    json_t *all = json_object_get(list, "stacks");
+static int call_for_rest(const Admin *admin, const char *member, json_t *list) {
+    json_t *all = json_object_get(list, member);
     for (int page = 0; page < PAGES_MAX; page++) {
         const json_t *next = json_object_get(list, "next");
         if (!json_is_integer(next))
@@ -266,7 +277,7 @@ static int call_for_rest(const Admin *admin, json_t *list) {
         int code = call(admin, buffer_slice(&body), &more);
         if (code != 0)
             return code;
-        if (json_array_extend(all, json_object_get(more, "stacks")) != 0)
+        if (json_array_extend(all, json_object_get(more, member)) != 0)
             return complain(admin, EXIT_BROKEN, slice_of("out of memory"));
         (void)json_object_del(list, "next");
         json_t *further = json_object_get(more, "next");
@@ -316,7 +327,7 @@ int admin_run(const Admin *admin) {
         return complain(admin, EXIT_USAGE, slice_of("the arguments are too long"));
     OWN(json_decrefp) json_t *answer = NULL;
     code = call(admin, buffer_slice(&body), &answer);
-    if (code == 0 && admin->verb == VERB_STACK_LIST)
-        code = call_for_rest(admin, answer);
+    if (code == 0 && list_member(admin->verb) != NULL)
+        code = call_for_rest(admin, list_member(admin->verb), answer);
     return code == 0 ? print(admin, answer) : code;
 }

@@ -33,6 +33,10 @@ static void print_stacks(const Printed *p, Buffer *out) {
     view_stacks(json_object_get(p->body, "stacks"), p->style, out);
 }
 
+static void print_queue(const Printed *p, Buffer *out) {
+    view_queue(json_object_get(p->body, "queue"), p->style, out);
+}
+
 static void print_events(const Printed *p, Buffer *out) {
     view_events(json_object_get(p->body, "events"), p->style, out);
 }
@@ -107,6 +111,7 @@ static PrintAnswer *const printers[VERB_COUNT] = {
     [VERB_STACK_QUARANTINE] = print_message,
     [VERB_STACK_RESTORE] = print_message,
     [VERB_STACK_NOTE] = print_message,
+    [VERB_QUEUE] = print_queue,
     [VERB_HISTORY] = print_events,
     [VERB_BACKUP] = print_message,
 };

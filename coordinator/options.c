@@ -142,6 +142,8 @@ static const Option serve_options[] = {
 #define ROW_LABEL \
     {.flag = "--label", .argument = "TEXT", .kind = OPTION_TEXT, .offset = offsetof(CoordinatorOptions, label), \
      .doc = "What people call the key."}
+#define ROW_NOW(words) \
+    {.flag = "--now", .kind = OPTION_FLAG, .offset = offsetof(CoordinatorOptions, is_now), .doc = (words)}
 #define ROW_REASON \
     {.flag = "--reason", .argument = "TEXT", .kind = OPTION_TEXT, .offset = offsetof(CoordinatorOptions, reason), \
      .doc = "Why, for the history."}
@@ -160,11 +162,10 @@ static const Option update_options[] = {
 static const Option json_options[] = {ROW_JSON};
 static const Option key_options[] = {ROW_SCOPE, ROW_LABEL, ROW_JSON};
 static const Option change_options[] = {ROW_REASON, ROW_JSON};
+static const Option restore_options[] = {ROW_NOW("Do not wait until whoever had it before must have stopped."),
+                                         ROW_REASON, ROW_JSON};
 static const Option release_options[] = {
-    {.flag = "--now",
-     .kind = OPTION_FLAG,
-     .offset = offsetof(CoordinatorOptions, is_now),
-     .doc = "End the lease at once, whatever its holder is doing."},
+    ROW_NOW("Lend it out again at once, whatever its holder is doing."),
     {.flag = "--outcome",
      .argument = "OUTCOME",
      .fallback = "dirty",
@@ -256,23 +257,32 @@ static const Verb verbs[VERB_COUNT] = {
                             OPTIONS(release_options),
                             .summary = "End the lease of a stack against its holder's will.",
                             .details =
-                                "Needs --now in this version: there is no gentler way yet. Whoever held the stack "
-                                "hears 410 from then on."},
+                                "Whoever held the stack hears 410 from then on. The stack rests until that job must "
+                                "have stopped, at the latest until its lease would have ended; with --now it does "
+                                "not."},
     [VERB_STACK_QUARANTINE] = {.id = VERB_STACK_QUARANTINE,
                                .path = "stack quarantine",
                                ARGUMENTS("PROJECT STACK", 2, 2),
                                OPTIONS(change_options),
-                               .summary = "Take a stack that is not leased out of use."},
+                               .summary = "Take a stack out of use.",
+                               .details = "A lease on it ends, as by `stack release`."},
     [VERB_STACK_RESTORE] = {.id = VERB_STACK_RESTORE,
                             .path = "stack restore",
                             ARGUMENTS("PROJECT STACK", 2, 2),
-                            OPTIONS(change_options),
-                            .summary = "Put a quarantined or dirty stack back into use."},
+                            OPTIONS(restore_options),
+                            .summary = "Put a quarantined or dirty stack back into use.",
+                            .details = "One that rests after a lost lease goes on resting, unless --now is given."},
     [VERB_STACK_NOTE] = {.id = VERB_STACK_NOTE,
                          .path = "stack note",
                          ARGUMENTS("PROJECT STACK NOTE", 3, 3),
                          OPTIONS(json_options),
                          .summary = "Say what people should know about a stack; an empty note takes it away."},
+    [VERB_QUEUE] = {.id = VERB_QUEUE,
+                    .path = "queue",
+                    ARGUMENTS("PROJECT", 1, 1),
+                    OPTIONS(json_options),
+                    .summary = "Show who waits for a stack, in the order they will be served in.",
+                    .details = "Those that were not heard of lately are passed over: their place says `silent`."},
     [VERB_HISTORY] = {.id = VERB_HISTORY,
                       .path = "history",
                       ARGUMENTS("PROJECT [STACK]", 1, 2),

@@ -2,10 +2,10 @@
 #include <string.h>
 
 #include "agent/command.h"
-#include "agent/give_back.h"
 #include "agent/lease_choice.h"
 #include "agent/limits.h"
 #include "agent/print.h"
+#include "agent/session.h"
 #include "agent/worktree.h"
 #include "protocol/rules.h"
 
@@ -56,21 +56,30 @@ static int tell(const Agent *agent, const LeaseState *lease, Slice commit) {
     return r;
 }
 
+/* Changed in place: the keeper may have noted something too. */
+static void note_deployed(LeaseState *lease, const void *arg) {
+    const Slice *commit = arg;
+    lease->last_deployed_commit = *commit;
+    lease->is_deployed = true;
+}
+
 static int deploy(const Agent *agent, const StateFolder *folder, const LeaseState *lease) {
     OWN(worktree_deinit) Worktree worktree = {.branch = NULL};
+    OWN(buffer_deinit) Buffer reason;
     Slice commit = SLICE_ABSENT;
+    buffer_init(&reason, REASON_MAX);
     int r = choose_commit(agent, &worktree, &commit);
     if (r == 0)
         r = tell(agent, lease, commit);
     if (r != 0)
         return r;
     agent_say(agent, LOG_INFO, "%.*s has %.*s", SLICE_PRINT(lease->stack), SLICE_PRINT(commit));
-    LeaseState noted = *lease;
-    noted.last_deployed_commit = commit;
-    noted.is_deployed = true;
-    r = lease_state_save(folder, &noted);
+    r = lease_state_change(folder, lease->request_id, note_deployed, &commit, &reason);
     if (r != 0)
-        agent_say(agent, LOG_WARNING, "this cannot be noted in %s: %s", folder->path, strerror(-r));
+        agent_say(agent, LOG_WARNING, "this cannot be noted in %s: %s", folder->path,
+                  r < 0            ? strerror(-r)
+                  : reason.len > 0 ? buffer_text(&reason)
+                                   : "the lease's file is gone");
     return 0;
 }
 
@@ -78,22 +87,6 @@ int command_deployed(const Agent *agent) {
     OWN(state_folder_close) StateFolder folder = STATE_FOLDER_CLOSED;
     OWN(lease_states_deinit) LeaseStates leases = {.count = 0};
     const LeaseState *chosen = NULL;
-    Slice name = agent->argument_count > 0 ? slice_of(agent->arguments[0]) : SLICE_ABSENT;
-    int r = state_open(agent, false, &folder);
-    if (r == 0 && folder.fd >= 0)
-        r = lease_choice_load(agent, &folder, &leases);
-    if (r == 0)
-        r = lease_choice_find(agent, &leases, name, &chosen);
-    if (r != 0)
-        return r;
-    if (chosen == NULL) {
-        OWN(buffer_deinit) Buffer stack;
-        buffer_init(&stack, REASON_MAX);
-        print_foreign(&stack, name);
-        return agent_fail(
-            agent, EXIT_NO_INPUT,
-            "this job has no stack%s%s: `stack-agent request` gets one; if it did, give its --state-dir here too",
-            slice_is_absent(name) ? "" : " ", buffer_text(&stack));
-    }
-    return deploy(agent, &folder, chosen);
+    int r = lease_choice_open(agent, &folder, &leases, &chosen);
+    return r == 0 ? deploy(agent, &folder, chosen) : r;
 }

@@ -1,13 +1,16 @@
-/* join: the stack of another job's request. */
+/* join: the stack of another job's request, kept alive from here too. */
 #include "agent/command.h"
 #include "agent/give_back.h"
 #include "agent/grant.h"
+#include "agent/keeper.h"
 #include "protocol/rules.h"
 
 int command_join(const Agent *agent) {
     OWN(session_close) Session session = {.agent = agent};
     OWN(state_folder_close) StateFolder folder = STATE_FOLDER_CLOSED;
+    OWN(stop_signals_close) StopSignals signals = {.fd = -1};
     OWN(grant_deinit) Grant grant;
+    JobProcess job = {.pid = 0};
     grant_init(&grant);
     Slice request_id = slice_of(agent->options->request_id);
     if (slice_is_absent(request_id))
@@ -23,8 +26,15 @@ int command_join(const Agent *agent) {
     if (r == 0)
         r = grant_prepare_join(agent, request_id, &grant);
     if (r == 0)
+        r = keeper_find_job(agent, &grant.job, &job);
+    if (r == 0)
         r = state_open(agent, true, &folder);
     if (r == 0)
-        r = grant_join(&session, &folder, &grant);
-    return r == 0 ? grant_print(agent, &grant) : r;
+        r = stop_signals_open(&signals);
+    if (r == 0)
+        r = grant_join(&session, &folder, &signals, &grant);
+    if (r == 0)
+        r = grant_print(agent, &grant);
+    bool is_kept = r == 0 && grant.state.lease_seconds != FIELD_ABSENT; /* a plain lease needs nobody */
+    return is_kept ? keeper_start(agent, &folder, &grant.state, &job) : r;
 }

@@ -20,16 +20,31 @@ static int end_one(Release *release, const StateFolder *folder, const LeaseState
     return r < 0 ? r : 0;
 }
 
+/* Others work with the stack of a request that is not ours; who made it, or was told to, ends it. */
+static int leave(Release *release, const StateFolder *folder, const LeaseState *lease) {
+    release->count++;
+    agent_say(release->agent, LOG_INFO,
+              "%.*s is another job's: left to the jobs that share it (--joined releases it for all)",
+              SLICE_PRINT(lease->stack));
+    return lease_state_remove(folder, lease->request_id);
+}
+
+static int end_chosen(Release *release, const StateFolder *folder, const LeaseState *lease) {
+    const AgentOptions *options = release->agent->options;
+    if (lease->is_joined && !options->is_joined_too)
+        return leave(release, folder, lease);
+    return end_one(release, folder, lease, (GiveBack){.outcome = options->outcome, .note = options->note});
+}
+
 /* 0 | an exit code, said: nothing was done | -errno */
 static int release_own(Release *release, const StateFolder *folder) {
     OWN(lease_states_deinit) LeaseStates leases = {.count = 0};
     const LeaseState *chosen = NULL;
-    const AgentOptions *options = release->agent->options;
     int r = lease_choice_load(release->agent, folder, &leases);
     if (r == 0)
         r = lease_choice_find(release->agent, &leases, release->name, &chosen);
     if (r == 0 && chosen != NULL)
-        r = end_one(release, folder, chosen, (GiveBack){.outcome = options->outcome, .note = options->note});
+        r = end_chosen(release, folder, chosen);
     for (size_t i = 0; i < leases.count && r == 0; i++) {
         bool is_unanswered = slice_is_absent(leases.items[i].stack) && slice_is_absent(release->name);
         if (is_unanswered)

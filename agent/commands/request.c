@@ -1,7 +1,8 @@
-/* request: a stack for this branch, its name on stdout. */
+/* request: a stack for this branch, its name on stdout, and a process that keeps it ours. */
 #include "agent/command.h"
 #include "agent/give_back.h"
 #include "agent/grant.h"
+#include "agent/keeper.h"
 
 /* A signal that came while the answer did: nobody will read the name any more. */
 static int check_signal(const Agent *agent, const StateFolder *folder, StopSignals *signals, const Grant *grant) {
@@ -17,6 +18,7 @@ int command_request(const Agent *agent) {
     OWN(state_folder_close) StateFolder folder = STATE_FOLDER_CLOSED;
     OWN(stop_signals_close) StopSignals signals = {.fd = -1};
     OWN(grant_deinit) Grant grant;
+    JobProcess job = {.pid = 0};
     grant_init(&grant);
     int r = session_open(&session, agent, SLICE_ABSENT, SLICE_ABSENT);
     if (r == 0)
@@ -24,12 +26,16 @@ int command_request(const Agent *agent) {
     if (r == 0)
         r = grant_prepare(agent, &grant);
     if (r == 0)
+        r = keeper_find_job(agent, &grant.job, &job);
+    if (r == 0)
         r = state_open(agent, true, &folder);
     if (r == 0)
-        r = stop_signals_open(&signals, 0);
+        r = stop_signals_open(&signals);
     if (r == 0)
         r = grant_request(&session, &folder, &signals, &grant);
     if (r == 0)
         r = check_signal(agent, &folder, &signals, &grant);
-    return r == 0 ? grant_print(agent, &grant) : r;
+    if (r == 0)
+        r = grant_print(agent, &grant);
+    return r == 0 ? keeper_start(agent, &folder, &grant.state, &job) : r;
 }

@@ -1,0 +1,41 @@
+/* hand-over: the stack stays leased for the jobs that join it, and this one has nothing to do with it any more. */
+#include <string.h>
+
+#include "agent/command.h"
+#include "agent/lease_choice.h"
+#include "agent/limits.h"
+#include "agent/renewal.h"
+
+static int hold(const Agent *agent, const LeaseState *lease, Reply *reply) {
+    OWN(session_close) Session session = {.agent = agent};
+    int r = session_open(&session, agent, lease->urls, lease->ca_file);
+    if (r == 0)
+        r = renewal_call(&session, lease->secret, agent->options->hold_seconds,
+                         (SessionLimits){.within_ms = CALL_MS, .cancel_fd = -1}, reply);
+    return r;
+}
+
+int command_hand_over(const Agent *agent) {
+    OWN(state_folder_close) StateFolder folder = STATE_FOLDER_CLOSED;
+    OWN(lease_states_deinit) LeaseStates leases = {.count = 0};
+    OWN(reply_deinit) Reply reply;
+    const LeaseState *lease = NULL;
+    reply_init(&reply);
+    int r = lease_choice_open(agent, &folder, &leases, &lease);
+    if (r == 0)
+        r = hold(agent, lease, &reply);
+    if (r != 0)
+        return r;
+    if (reply.outcome != OUTCOME_DONE)
+        return reply_fail(agent, &reply, reply.outcome == OUTCOME_LEASE_LOST ? "LOST: hand-over" : "hand-over");
+    /* With its file the lease is nobody's here: that is what ends the keeper. */
+    r = lease_state_remove(&folder, lease->request_id);
+    if (r != 0)
+        return agent_fail(agent, EXIT_BROKEN, "%s cannot be changed, so the lease goes on being renewed: %s",
+                          folder.path, strerror(-r));
+    char span[24];
+    clock_format_span(agent->options->hold_seconds, span);
+    agent_say(agent, LOG_INFO, "%.*s is held for %s: jobs that use it `join` the request %.*s",
+              SLICE_PRINT(lease->stack), span, SLICE_PRINT(lease->request_id));
+    return 0;
+}

@@ -1,0 +1,30 @@
+/*
+ * Standing in line for a stack: long polls of one request until it is granted, refused, or the patience is over; and what is
+ * said meanwhile.
+ */
+#pragma once
+
+#include "agent/session.h"
+
+typedef struct Line {
+    int64_t deadline_ms; /* boot_ms; not asked again behind it */
+    bool is_one_try;     /* one answer is enough, also "wait" */
+    int cancel_fd;
+    /* Filled. */
+    int64_t began_ms, sent_ms; /* boot_ms; sent_ms: before the answered try was sent, at the earliest */
+    int64_t position;          /* the last one heard of; FIELD_ABSENT: none */
+    bool is_direct;            /* the very first try was answered with the stack: not a grant from the queue */
+    int64_t told_ms;
+    int64_t told_position;
+} Line;
+
+/* `command` is requestStack, whose waitSeconds is set here, or joinRequest. 0: reply->outcome tells; OUTCOME_QUEUED: the
+ * deadline is over | -ECANCELED | -ENOMEM. */
+int line_wait(Session *session, Command *command, Line *line, Reply *reply) MUST_USE;
+
+/* "2nd in line, 4m; test-1 feat/a anna (52m) https://…; test-2 quarantined; and 3 more": `position` FIELD_ABSENT: without
+ * the first half. `stacks`: the items of listStacks, NULL: unknown; the first LOOK_STACKS_MAX that are not available are
+ * named. Safe to print. */
+void line_describe(int64_t position, int64_t waited_seconds, const json_t *stacks, int64_t now_wall_ms, Buffer *out);
+/* Looks who has the stacks, if the key allows and it does not take long, and describes that. 0 | -ECANCELED. */
+int line_look(Session *session, const Line *line, Buffer *out) MUST_USE;
