@@ -198,7 +198,9 @@ static void report(Run *run, double seconds) {
 }
 
 static Mode mode_of(const char *word) {
-    return word[0] == 'l' ? MODE_LIST : word[0] == 'i' ? MODE_IDS : word[0] == 'f' ? MODE_FILL
+    return word[0] == 'l'   ? MODE_LIST
+           : word[0] == 'i' ? MODE_IDS
+           : word[0] == 'f' ? MODE_FILL
            : word[0] == 'h' ? MODE_HOLD
                             : MODE_CLAIM;
 }

@@ -65,7 +65,6 @@ def until(condition, seconds=15):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come true"
-        time.sleep(0.01)
 
 
 def test_a_release_hands_the_stack_over_at_once(coordinator, client, key, transport):
@@ -120,7 +119,6 @@ def test_a_renewed_lease_lives(client):
     while time.monotonic() < end:
         renewed = client.call("renewLease", {"lease": lease})
         assert renewed.status == 200 and renewed.body["expiresInSeconds"] in (1, 2)
-        time.sleep(0.4)
     assert release(client, lease).status == 200
 
 
