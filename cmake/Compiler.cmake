@@ -23,6 +23,10 @@ add_compile_options(
     -fmacro-prefix-map=${CMAKE_SOURCE_DIR}/= # assertions print paths of the project, not of the building machine
 )
 
+if(FAILPOINTS)
+    add_compile_definitions(FAILPOINTS)
+endif()
+
 if(FUZZ)
     if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
         message(FATAL_ERROR "FUZZ needs clang: -DCMAKE_C_COMPILER=clang")

@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "base/failpoint.h"
 #include "base/limits.h"
 #include "http/http.h"
 #include "rpc/rpc.h"
@@ -172,8 +173,10 @@ int coordinator_new(Coordinator **out, const CoordinatorDeps *deps, Buffer *reas
     c->deps = *deps;
     raise_file_limit(deps->log);
     int error = open_store(c, reason);
+    FAILPOINT("opened");
     if (error == 0)
         error = start_service(c);
+    FAILPOINT("started");
     if (error == 0)
         error = start_http(c, reason);
     if (error == 0)
@@ -235,7 +238,9 @@ Coordinator *coordinator_free(Coordinator *c) {
         return NULL;
     if (c->is_started) {
         quiesce(c);
+        FAILPOINT("draining");
         service_stop(c->service);
+        FAILPOINT("drained");
         flush(c);
     }
     c->control = rpc_free(c->control);
@@ -243,7 +248,9 @@ Coordinator *coordinator_free(Coordinator *c) {
     c->https = http_free(c->https);
     c->http = http_free(c->http);
     c->service = service_free(c->service);
+    FAILPOINT("closing");
     c->store = store_close(c->store);
+    FAILPOINT("closed");
     free(c->data_dir);
     free(c->program);
     free(c);

@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "base/failpoint.h"
+
 static void free_operation(void *op) {
     (void)operation_free(op);
 }
@@ -81,6 +83,7 @@ enum MHD_Result reply_queue(Reply *reply, struct MHD_Connection *mhd, bool must_
         return MHD_NO;
     enum MHD_Result result =
         add_headers(reply, must_close) ? MHD_queue_response(mhd, (unsigned)reply->status, reply->response) : MHD_NO;
+    FAILPOINT("sending");
     MHD_destroy_response(steal(&reply->response)); /* libmicrohttpd keeps a reference of its own until it is sent */
     return result;
 }

@@ -14,6 +14,7 @@
 #include <nng/protocol/reqrep0/rep.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/limits.h"
 
 /* A peer that does not read holds a context this long; its next answer then fails. */
@@ -123,6 +124,7 @@ static void send_answer(Context *context) {
     }
     nng_aio_set_msg(context->aio, answer);
     nng_aio_set_timeout(context->aio, SEND_TIMEOUT_MS);
+    FAILPOINT("replying");
     nng_ctx_send(context->id, context->aio);
 }
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "base/limits.h"
 
 #define RETRY_AFTER_DRAIN_SECONDS 1
@@ -198,6 +199,7 @@ int batch_run(Batch *b, Store *store, const Moment *moment, const BatchInput *in
     if (r != 0)
         return r;
     r = decide_all(b, store, moment, steps, count);
+    FAILPOINT("decided");
     bool is_changed = false;
     for (size_t i = 0; i < b->set_count; i++)
         is_changed |= working_set_is_changed(b->sets[i]);
@@ -206,6 +208,7 @@ int batch_run(Batch *b, Store *store, const Moment *moment, const BatchInput *in
         return r;
     }
     r = save(b, store);
+    FAILPOINT("saved");
     if (r == 0)
         r = store_commit(store);
     else

@@ -1,6 +1,7 @@
 #include "service/waiters.h"
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "service/worker.h"
 
 void waiters_init(Waiters *w, Watch *watch) {
@@ -48,6 +49,7 @@ bool waiters_keep(Waiters *w, Work *work, int64_t boot_ms) {
         (void)watch_parked(w->watch, c->project, ticket, -1);
         return false;
     }
+    FAILPOINT("parked");
     worker_give_place_back(work); /* whoever waits takes nobody's */
     if (work->owner->parked != NULL)
         work->owner->parked(&work->shown);
@@ -57,9 +59,11 @@ bool waiters_keep(Waiters *w, Work *work, int64_t boot_ms) {
 void waiters_wake(Waiters *w, Slice project, int64_t ticket) {
     Work *work;
     while ((work = parking_by_ticket(&w->parking, project, ticket)) != NULL) {
+        FAILPOINT("granted");
         unpark(w, work);
         work->granted_us = metrics_now_us();
         make_ready(w, work);
+        FAILPOINT("woken");
     }
 }
 

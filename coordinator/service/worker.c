@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "base/limits.h"
 #include "service/batch.h"
 #include "service/lists.h"
@@ -168,6 +169,7 @@ static void hand_back(Worker *w, Work *const *works, size_t count) {
             metrics_handed_off(w->o.metrics, now - works[i]->granted_us);
         worker_give_place_back(works[i]);
         works[i]->owner->done(&works[i]->shown);
+        FAILPOINT("answered");
     }
 }
 
@@ -195,6 +197,7 @@ static void run_batch(Worker *w, const BatchInput *input) {
     Moment moment = {.wall_ms = clock_wall_ms(w->o.clock)};
     int r = batch_run(&w->batch, w->o.store, &moment, input);
     if (r == 0) {
+        FAILPOINT("committed");
         const Publisher p = {.metrics = w->o.metrics,
                              .snapshots = w->o.snapshots,
                              .keys = w->o.gate.keys,
@@ -204,6 +207,7 @@ static void run_batch(Worker *w, const BatchInput *input) {
         publish_batch(&p, &w->batch, &moment);
         for (size_t i = 0; i < input->count; i++)
             publish_life(&p, input->works[i]);
+        FAILPOINT("published");
         return;
     }
     note_failure(w, r, "a batch");
@@ -336,6 +340,8 @@ static void run_last(Worker *w, Work *const *works, size_t count) {
     size_t due_count = take_due(w, works, count, due);
     if (count + due_count == 0)
         return;
+    if (due_count > 0)
+        FAILPOINT("due");
     run_batch(w, &(BatchInput){.works = works, .count = count, .dues = due, .due_count = due_count});
     settle(w, works, count);
 }
@@ -352,6 +358,7 @@ static bool renew_from_memory(Worker *w, Work *work) {
     answer.lease.expires_in_seconds = left_ms / 1000;
     (void)work_answer(work, &answer);
     snapshots_drop(w->o.snapshots, c->project);
+    FAILPOINT("renewed");
     return true;
 }
 
@@ -391,6 +398,7 @@ static void run_cycle(Worker *w, Work *const *works, size_t count) {
     run_last(w, pending, pending_count);
     for (size_t i = 0; i < list_count; i++) {
         render_list(w, lists[i]);
+        FAILPOINT("listed");
         hand_back(w, &lists[i], 1);
     }
 }
@@ -529,6 +537,7 @@ static void *worker_main(void *arg) {
     while (watch_next(w->watch) == 0) /* before anybody new: every queued request counts as just heard of */
         run_last(w, NULL, 0);
     while (take(w, works, &count)) {
+        FAILPOINT("taken");
         tick(w);
         if (count > 0 || watch_next(w->watch) == 0)
             run_cycle(w, works, count);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/failpoint.h"
 #include "store/store.h"
 
 static int read_pragma(sqlite3 *db, const char *sql, int64_t *out) {
@@ -71,6 +72,7 @@ static int apply(sqlite3 *db, const Migration *migration, const char *program, i
     int rc = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_exec(db, migration->sql, NULL, NULL, NULL);
+    FAILPOINT("migrating");
     sqlite3_stmt *row = NULL;
     if (rc == SQLITE_OK)
         rc = sqlite3_prepare_v2(db, "INSERT INTO schema (version, name, written_by, applied_ms) VALUES (?, ?, ?, ?)",
@@ -91,6 +93,7 @@ static int apply(sqlite3 *db, const Migration *migration, const char *program, i
                    STORE_APPLICATION_ID, migration->version);
     if (rc == SQLITE_OK)
         rc = sqlite3_exec(db, marks, NULL, NULL, NULL);
+    FAILPOINT("migrated");
     return rc;
 }
 

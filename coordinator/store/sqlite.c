@@ -35,6 +35,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "base/failpoint.h"
 #include "base/limits.h"
 #include "store/migrate.h"
 
@@ -90,7 +91,9 @@ static int count_log_pages(void *arg, sqlite3 *db, const char *name, int pages) 
 /* Copies the log into the database, so that the next transaction starts the log anew. */
 static int checkpoint(SqliteStore *s) {
     int in_log = 0, copied = 0;
+    FAILPOINT("checkpoint");
     int rc = sqlite3_wal_checkpoint_v2(s->db, "main", SQLITE_CHECKPOINT_PASSIVE, &in_log, &copied);
+    FAILPOINT("checkpointed");
     if (rc == SQLITE_OK) {
         s->log_pages = in_log - copied;
         s->checkpoint_at = WAL_PAGES_MAX;

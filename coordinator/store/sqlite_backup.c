@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/failpoint.h"
 #include "store/sqlite.h"
 
 struct SqliteBackup {
@@ -138,6 +139,7 @@ static int finish(SqliteStore *s, SqliteBackup *b) {
         rc = sqlite3_close(steal(&b->db));
     if (rc != SQLITE_OK)
         return copy_failed(s, b, rc);
+    FAILPOINT("copied");
     int r = fsync(b->fd) == 0 ? refuse_existing(s, b->path) : system_failed(s, "cannot sync", b->partial);
     if (r == 0 && rename(b->partial, b->path) != 0)
         r = system_failed(s, "cannot rename the copy to", b->path);

@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <limits.h>
 
+#include "base/failpoint.h"
 #include "store/sqlite.h"
 
 #define PRUNE_STEP 64 /* requests looked at between deletions */
@@ -118,6 +119,7 @@ int sqlite_prune(Store *store, int64_t events_before_ms, int64_t requests_before
     }
     if (s->chapters_changed)
         sqlite_forget_chapters(s);
+    FAILPOINT("pruned");
     r = sqlite_commit(store);
     if (r != 0)
         return r;

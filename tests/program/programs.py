@@ -123,6 +123,8 @@ class NngClient:
 class Coordinator:
     """One daemon on a data folder; start, stop and kill it as often as a test likes."""
 
+    program = COORDINATOR
+
     def __init__(self, data, *options, environment=None):
         self.data, self.options = pathlib.Path(data), options
         self.environment = environment
@@ -133,7 +135,7 @@ class Coordinator:
 
     def start(self):
         argv = [
-            COORDINATOR,
+            self.program,
             "--data",
             self.data,
             "serve",
@@ -181,7 +183,7 @@ class Coordinator:
 
     def admin(self, *words, check=True, stdin=None):
         return subprocess.run(
-            [COORDINATOR, "--data", self.data, *words],
+            [self.program, "--data", self.data, *words],
             check=check,
             capture_output=True,
             text=True,
