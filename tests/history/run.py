@@ -1,0 +1,262 @@
+"""One history: a coordinator that is killed at named points, paused, drained and moved in time; a bad network; jobs
+that are stopped and go on. What its clients saw goes to the checker."""
+
+import json
+import os
+import pathlib
+import random
+import re
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+from checker import History, Op, violations
+from programs import BIN, Coordinator, request_id
+from proxy import Proxy
+
+HERE = pathlib.Path(__file__).parent
+ROOT = HERE.parent.parent
+SPEED = 20  # the coordinator's seconds in one of ours
+GRACE = 10
+STACKS = 3
+HOUR_MS = 3600 * 1000
+
+POINTS = sorted(
+    point
+    for folder in ("coordinator", "tests/history")
+    for source in (ROOT / folder).rglob("*.c")
+    for point in re.findall(r'FAILPOINT\("([a-z-]+)"\)', source.read_text(encoding="utf-8"))
+)
+AT_START = {"migrating", "migrated", "opened", "started"}
+AT_END = {"draining", "drained", "closing", "closed"}
+# The process dies when it comes to a point for the nth time; n is at most 3, but for points that are passed often.
+PASSED_OFTEN = dict.fromkeys(
+    ("answered", "committed", "decided", "disk-sync", "disk-synced", "disk-written", "published", "saved", "sending",
+     "replying", "taken"), 150,
+) | dict.fromkeys(("granted", "parked", "renewed", "woken"), 20)  # fmt: skip
+
+
+class NotServed(AssertionError):
+    """Live requests wait for ever."""
+
+
+class FaultyCoordinator(Coordinator):
+    program = BIN / "faulty-coordinator"
+
+
+class Run:
+    """`deeds`: what else happens to the coordinator and the jobs, drawn again and again."""
+
+    def __init__(self, folder, seed, *, point=None, deeds=("force",), seconds=4, program=FaultyCoordinator.program):
+        self.seed, self.point, self.deeds, self.seconds = seed, point, deeds, seconds
+        self.random = random.Random(seed)
+        self.folder = pathlib.Path(folder)
+        self.steps = self.folder / "steps"
+        self.steps.write_bytes(struct.pack("q", 0))
+        self.proxies = [Proxy(f"{seed}/http"), Proxy(f"{seed}/nng")]
+        self.coordinator = FaultyCoordinator(self.folder / "data")
+        self.coordinator.program = program
+        self.deaths, self.ends = 0, 0
+        self.actors, self.files = [], []
+
+    # ---- the coordinator ----
+
+    def environment(self, point):
+        more = {"CLOCK_SPEED": str(SPEED), "CLOCK_STEPS": str(self.steps)}
+        if point is not None:
+            more["FAILPOINT"] = f"{point}:{self.random.randint(1, PASSED_OFTEN.get(point, 3))}"
+        return os.environ | more
+
+    def start(self, point=None):
+        """Until it is ready; a start may end at its failpoint, the next one then may not."""
+        self.coordinator.environment = self.environment(point)
+        try:
+            self.coordinator.start()
+        except AssertionError:
+            if self.coordinator.process.wait() != -signal.SIGKILL:
+                raise
+            self.deaths += 1
+            self.start()
+            return
+        for proxy, address in zip(self.proxies, (self.coordinator.ready["http"], self.coordinator.ready["nng"][0]),
+                                  strict=True):  # fmt: skip
+            proxy.aim(address)
+
+    def end(self, number):
+        """Ends it by a signal; it must not end by another one."""
+        process = self.coordinator.process
+        process.send_signal(number)
+        if process.wait(20) not in (0, -signal.SIGKILL):
+            raise AssertionError(f"exit {process.returncode}: {''.join(self.coordinator.log[-20:])}")
+        self.deaths += process.returncode != 0
+        self.ends += 1
+
+    def look_after(self):
+        """Starts it again when it has died."""
+        process = self.coordinator.process
+        if process.poll() is None:
+            return
+        if process.returncode != -signal.SIGKILL:
+            raise AssertionError(f"exit {process.returncode}: {''.join(self.coordinator.log[-20:])}")
+        self.deaths += 1
+        self.start(self.point)
+
+    # ---- what happens ----
+
+    def deed_kill(self):
+        self.end(signal.SIGKILL)
+        self.start(self.point)
+
+    def deed_drain(self):
+        self.end(signal.SIGTERM)
+        self.start(self.point)
+
+    def deed_pause(self):
+        self.coordinator.process.send_signal(signal.SIGSTOP)
+        time.sleep(self.random.uniform(0.05, 1))
+        self.coordinator.process.send_signal(signal.SIGCONT)
+
+    def deed_pause_jobs(self):
+        actor = self.random.choice(self.actors)
+        actor.send_signal(signal.SIGSTOP)
+        threading.Timer(self.random.uniform(0.3, 4), actor.send_signal, [signal.SIGCONT]).start()
+
+    def deed_look(self):
+        """Nothing: clients alone bring it to its point."""
+
+    def deed_step(self):
+        with self.steps.open("r+b") as file:  # it is mapped: never shorter
+            file.write(struct.pack("q", self.random.randint(-HOUR_MS, HOUR_MS)))
+
+    def deed_force(self):
+        self.admin("stack", "release", "shop", f"test-{self.random.randint(1, STACKS)}")
+
+    def deed_backup(self):
+        self.admin("backup", self.folder / f"backup-{self.random.getrandbits(40)}")
+
+    def admin(self, *words):
+        """It may die meanwhile, and a stack may be free; but not a word may be wrong."""
+        done = self.coordinator.admin(*words, check=False)
+        if done.returncode == 64:
+            raise AssertionError(done.stderr)
+
+    # ---- the run ----
+
+    def start_jobs(self, key):
+        addresses = [["http", self.proxies[0].address], ["nng", self.proxies[1].address]]
+        for n in range(2):
+            out = self.folder / f"history-{n}.jsonl"
+            settings = {"addresses": addresses, "key": key, "seed": f"{self.seed}/{n}", "speed": SPEED, "threads": 6}
+            settings["out"] = str(out)
+            self.files.append(out)
+            self.actors.append(
+                subprocess.Popen(
+                    [sys.executable, HERE / "actors.py", json.dumps(settings)],
+                    stdin=subprocess.PIPE,
+                    env=os.environ | {"PYTHONPATH": str(HERE.parent / "program")},
+                )
+            )
+
+    def first_start(self):
+        self.start(self.point if self.point in AT_START else None)
+        return self.coordinator.project("shop", "--max-stacks", str(STACKS), "--expiry-grace", str(GRACE))
+
+    def misbehave(self):
+        end = time.monotonic() + self.seconds
+        while time.monotonic() < end:
+            deed = self.random.choice(self.deeds)
+            time.sleep(self.random.uniform(0.05, 0.5))
+            self.look_after()
+            getattr(self, f"deed_{deed}")()
+            self.look_after()
+
+    def stop_jobs(self):
+        for actor in self.actors:
+            actor.send_signal(signal.SIGCONT)
+            actor.stdin.close()
+        for actor in self.actors:
+            if actor.wait(60) != 0:
+                raise AssertionError("a client broke")
+
+    def go(self):
+        """The history, checked later; what was written down by the coordinator is part of it."""
+        key = self.first_start()
+        try:
+            self.start_jobs(key)
+            if self.point is not None:
+                self.end(signal.SIGKILL)
+                self.start(self.point)
+            self.misbehave()
+            for proxy in self.proxies:
+                proxy.is_bad = False
+            if self.point is not None:
+                self.end(signal.SIGKILL)
+                self.start()
+            self.stop_jobs()
+            self.everybody_is_served(key)
+            return self.history(key)
+        finally:
+            for actor in self.actors:
+                actor.kill()
+            self.coordinator.process.kill()
+            self.coordinator.process.wait()
+            for proxy in self.proxies:
+                proxy.shutdown()
+                proxy.server_close()
+
+    # ---- after it ----
+
+    def must_get(self, client, count, doing=None):
+        """`count` requests that stay live are granted, within the time the last lost lease and its rest may take."""
+        bodies = [
+            {"branch": "probe", "requestId": request_id(), "leaseSeconds": 40, "ifNone": "wait"} for _ in range(count)
+        ]
+        for body in bodies:
+            client.call("requestStack", body)
+        if doing is not None:
+            doing()
+        grants = {}
+        end = time.monotonic() + 8
+        while len(grants) < count:
+            if time.monotonic() > end:
+                raise NotServed(f"nobody serves {count - len(grants)} live requests: {client.call('listStacks')}")
+            for body in bodies:
+                answer = client.call("requestStack", body)
+                if answer.status == 200:
+                    grants[body["requestId"]] = answer.body
+                    client.call("renewLease", {"lease": answer.body["lease"]["secret"]})
+            time.sleep(0.02)
+        for grant in grants.values():
+            client.call("releaseStack", {"stackName": grant["stackName"], "lease": grant["lease"]["secret"]})
+
+    def everybody_is_served(self, key):
+        client = self.coordinator.http(key)
+        self.must_get(client, STACKS)
+        for n in range(1, STACKS + 1):
+            self.coordinator.admin("stack", "quarantine", "shop", f"test-{n}")
+        self.must_get(client, STACKS, lambda: [
+            self.coordinator.admin("stack", "restore", "shop", f"test-{n}") for n in range(1, STACKS + 1)
+        ])  # fmt: skip
+        self.coordinator.hang_up()
+
+    def events(self, key):
+        client, events, after = self.coordinator.http(key), [], 0
+        while True:
+            page = client.call("listEvents", {"after": after}).body
+            events += page["events"]
+            if not page["events"]:
+                return events
+            after = page["events"][-1]["id"]
+
+    def history(self, key):
+        ops = [Op(**json.loads(line)) for file in self.files for line in file.read_text(encoding="utf-8").splitlines()]
+        return History(ops, self.events(key), SPEED, GRACE)
+
+
+def judge(run):
+    """Runs it; the sentences of its violations, and the history."""
+    history = run.go()
+    return violations(history), history

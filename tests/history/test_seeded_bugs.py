@@ -1,0 +1,117 @@
+"""The histories are worth something only if they find bugs: each of bugs/ is put into a copy of the sources, built, and
+must be found out, by a rule of the checker or because somebody is not served. A patch that does not fit any more has to
+be told again."""
+
+import concurrent.futures
+import dataclasses
+import os
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+from run import HERE, ROOT, NotServed, Run, judge
+
+TRIES = 6
+TOGETHER = 3
+WORK = pathlib.Path(os.environ.get("BUG_DIR", "build-bugs")).resolve()
+KILLS = ("kill", "force")
+
+
+@dataclasses.dataclass
+class Bug:
+    """What bugs/NAME.patch does shows under these deeds, in a sentence with these words."""
+
+    deeds: tuple = ("force",)
+    words: str = ""
+
+
+BUGS = {
+    "answers-before-its-commit": Bug(KILLS),
+    "does-not-sync": Bug(KILLS),
+    "lets-leases-expire-without-looking-whether-they-were-renewed": Bug(words="no_lease_is_lost_early"),
+    "takes-generations-from-the-clock-alone": Bug(("step", "step", "force"), "generation"),
+    "does-not-serve-the-queue-on-restore": Bug(words="nobody serves"),
+    "grants-again-when-it-is-asked-again": Bug(words="one_lease_for_each_request"),
+    "grants-lost-stacks-at-once": Bug(words="a_lost_stack_rests"),
+    "lets-old-leases-deploy": Bug(words="over"),
+    "lets-old-leases-release": Bug(),
+    "serves-the-youngest-first": Bug(words="who_waits_longest_is_served_first"),
+    "renews-what-was-released": Bug(words="what_is_over_stays_over"),
+    "forgets-who-holds-what-when-it-starts": Bug(("kill",), "nobody serves"),
+    "believes-in-what-a-lost-job-left": Bug(words="a_grant_says_what_is_deployed"),
+}
+
+
+def run_tool(argv):
+    done = subprocess.run([str(a) for a in argv], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def build():
+    run_tool(["cmake", "--build", WORK / "build", "--target", "faulty-coordinator"])
+
+
+def copy_sources():
+    """With a build of their own; a bug compiles what it touches."""
+    copy = WORK / "source"
+    shutil.rmtree(copy, ignore_errors=True)
+    ignored = shutil.ignore_patterns(".git", "build*", ".venv", ".cache", "__pycache__")
+    # Younger than any object file that an interrupted run left.
+    shutil.copytree(ROOT, copy, ignore=ignored, symlinks=True, copy_function=shutil.copyfile)
+    run_tool(["cmake", "-B", WORK / "build", "-S", copy, "-G", "Ninja", "-DFAILPOINTS=ON"])
+    build()
+    return copy
+
+
+def build_with(name, sources, program):
+    patch = [
+        "patch",
+        "--batch",
+        "--quiet",
+        "--strip=1",
+        f"--directory={sources}",
+        f"--input={HERE / 'bugs' / name}.patch",
+    ]
+    run_tool([*patch, "--forward", "--no-backup-if-mismatch"])
+    build()
+    shutil.copy2(WORK / "build/bin/faulty-coordinator", program)
+    run_tool([*patch, "--reverse"])
+
+
+def find_out(program, bug, folder):
+    """The first sentence that tells it, and how many histories it took; or None."""
+    for n in range(TRIES):
+        (folder / str(n)).mkdir()
+        try:
+            found, _ = judge(Run(folder / str(n), f"bug/{n}", deeds=bug.deeds, program=program))
+        except NotServed as broken:
+            found = [str(broken)]
+        for sentence in found:
+            if bug.words in sentence:
+                return f"after {n + 1}: {sentence[:150]}"
+    return None
+
+
+@pytest.fixture(scope="module")
+def findings(tmp_path_factory):
+    """Built one after the other, tried some at once."""
+    sources = copy_sources()
+    futures = {}
+    with concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool:
+        for n, (name, bug) in enumerate(BUGS.items()):
+            program = WORK / f"bug-{n}"
+            build_with(name, sources, program)
+            futures[name] = pool.submit(find_out, program, bug, tmp_path_factory.mktemp(f"bug-{n}"))
+        yield futures
+
+
+def test_every_patch_is_tried():
+    assert {patch.stem for patch in (HERE / "bugs").iterdir()} == set(BUGS)
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_coordinator_is_found_out_that(findings, bug):
+    finding = findings[bug].result()
+    print(finding)
+    assert finding is not None, f"{TRIES} histories found nothing wrong"
