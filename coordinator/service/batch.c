@@ -186,15 +186,24 @@ static int save(const Batch *b, Store *store) {
     return r;
 }
 
+static void add_due(Step *steps, size_t *count, const BatchInput *input, bool is_unheard) {
+    for (size_t i = 0; i < input->due_count; i++) {
+        const WatchDue *due = &input->dues[i];
+        if ((due->due.kind == DUE_UNHEARD) == is_unheard)
+            steps[(*count)++] = (Step){.due = &due->due, .project = due->project};
+    }
+}
+
 int batch_run(Batch *b, Store *store, const Moment *moment, const BatchInput *input) {
     Step steps[BATCH_MAX + DUE_MAX];
     size_t count = 0;
     arena_reset(&b->arena);
     b->set_count = 0;
+    /* Who hung up does not get what the others free; all else that is due comes after what has arrived. */
+    add_due(steps, &count, input, true);
     for (size_t i = 0; i < input->count; i++)
         steps[count++] = (Step){.work = input->works[i], .project = input->works[i]->command.project};
-    for (size_t i = 0; i < input->due_count; i++)
-        steps[count++] = (Step){.due = &input->dues[i].due, .project = input->dues[i].project};
+    add_due(steps, &count, input, false);
     int r = store_begin(store);
     if (r != 0)
         return r;

@@ -18,7 +18,7 @@ typedef struct Batch {
 void batch_init(Batch *batch, Watch *watch);
 void batch_deinit(Batch *batch);
 
-/* What one transaction is to decide: operations in order of arrival, then what time made due. */
+/* What one transaction is to decide: who is not heard of any more, operations in order of arrival, what else is due. */
 typedef struct BatchInput {
     Work *const *works;
     size_t count; /* ≤ BATCH_MAX */

@@ -244,11 +244,15 @@ static Reply renew(House *h, const Lease *lease) {
     return ask(h, OP_RENEW_LEASE, body);
 }
 
+static const char *release_body(char *out, const Lease *lease, const char *outcome) {
+    (void)snprintf(out, BODY_SIZE, "{\"stackName\":\"%s\",\"lease\":\"%s\",\"outcome\":\"%s\"}", lease->stack,
+                   lease->secret, outcome);
+    return out;
+}
+
 static Reply release(House *h, const Lease *lease, const char *outcome) {
     char body[BODY_SIZE];
-    (void)snprintf(body, sizeof body, "{\"stackName\":\"%s\",\"lease\":\"%s\",\"outcome\":\"%s\"}", lease->stack,
-                   lease->secret, outcome);
-    return ask(h, OP_RELEASE_STACK, body);
+    return ask(h, OP_RELEASE_STACK, release_body(body, lease, outcome));
 }
 
 /* ---- leases ---- */
@@ -419,6 +423,26 @@ static void who_hangs_up_is_passed_over(void **state) {
     (void)forget(again);
 }
 
+static void who_hung_up_does_not_get_what_is_freed_at_the_same_moment(void **state) {
+    House *h = *state;
+    Lease lease = lease_of(request(h, 'a', 600, 0));
+    Call gone, there, before, freeing;
+    char body[BODY_SIZE];
+    wait_for(h, &gone, 'b', 600, 25);
+    wait_for(h, &there, 'c', 600, 25);
+    /* Whoever answers the first one waits for us, and then finds both others. */
+    (void)pthread_mutex_lock(&h->mutex);
+    start(h, &before, OP_LIST_STACKS, TRANSPORT_HTTP, "{\"limit\":1}", false);
+    service_hang_up(h->service, gone.op->id);
+    start(h, &freeing, OP_RELEASE_STACK, TRANSPORT_HTTP, release_body(body, &lease, "ok"), false);
+    (void)pthread_mutex_unlock(&h->mutex);
+    EXPECT(finish(&before), 200);
+    EXPECT(finish(&gone), 202);
+    EXPECT(finish(&freeing), 200);
+    lease = lease_of(finish(&there));
+    EXPECT(renew(h, &lease), 200);
+}
+
 static void a_grant_nobody_comes_for_goes_to_the_next(void **state) {
     House *h = *state;
     Lease lease = lease_of(request(h, 'a', 600, 0));
@@ -551,6 +575,7 @@ int main(void) {
         TEST(a_long_poll_that_ends_says_the_place_and_to_come_again_now),
         TEST(first_come_first_served_and_newcomers_do_not_overtake),
         TEST(who_hangs_up_is_passed_over),
+        TEST(who_hung_up_does_not_get_what_is_freed_at_the_same_moment),
         TEST(a_grant_nobody_comes_for_goes_to_the_next),
         TEST(two_polls_of_one_request_get_one_answer),
         TEST(a_cancelled_wait_is_told_and_lets_the_next_one_in),

@@ -73,7 +73,7 @@ class Lease:
 
     @property
     def may_be_told(self):
-        """A stack taken by an operator rests from when its holder was told, even if the answer that told him got lost."""
+        """A stack taken by an operator rests from when its holder was told, even if that answer got lost."""
         return min((op.begin for op in self.ops if self.is_forced and op.status is None), default=NEVER)
 
     @property
@@ -194,8 +194,8 @@ def old_leases_are_fenced(h):
 
 
 def is_live_until(h, request, until):
-    """Whether it polled without a gap and without a fault from its first place in the queue to `until`. A gap may be half
-    of what makes a request unheard of or a grant uncollected; a client that was stopped read its answer late."""
+    """Whether it polled without a gap and without a fault from its first place in the queue to `until`. A gap may be
+    half of what makes a request unheard of or a grant uncollected; a client that was stopped read its answer late."""
     window = min(LIVE_SECONDS, COLLECT_SECONDS) * NS // h.speed // 2
     at = request.queued
     for op in request.of("request"):
