@@ -97,15 +97,20 @@ int arena_copy(Arena *a, Slice s, Slice *out) {
 }
 
 Slice arena_printf(Arena *a, const char *format, ...) {
+    char shorter[256]; /* most texts: formatted once */
     va_list arguments;
     va_start(arguments, format);
-    int len = vsnprintf(NULL, 0, format, arguments);
+    int len = vsnprintf(shorter, sizeof shorter, format, arguments);
     va_end(arguments);
     char *text = len >= 0 ? arena_alloc(a, (size_t)len + 1) : NULL;
     if (text == NULL)
         return SLICE_ABSENT;
-    va_start(arguments, format);
-    (void)vsnprintf(text, (size_t)len + 1, format, arguments);
-    va_end(arguments);
+    if ((size_t)len < sizeof shorter) {
+        memcpy(text, shorter, (size_t)len);
+    } else {
+        va_start(arguments, format);
+        (void)vsnprintf(text, (size_t)len + 1, format, arguments);
+        va_end(arguments);
+    }
     return (Slice){.ptr = text, .len = (size_t)len};
 }

@@ -60,6 +60,14 @@
 #define PRUNE_PATIENCE_MS 600000 /* pruning waits for a quiet moment, at most so long */
 #define WAL_PAGES_MAX 4096       /* checkpoint between batches past this */
 
+/* What the embedded store keeps in memory and in its log of changes. */
+#define RESIDENT_ROWS_MAX                                                                                              \
+    262144              /* stacks and requests of projects in memory, some 600 bytes each; one project may be more */
+#define FLUSH_SLOTS 128 /* 4 KB each: then the log is brought into the tables, between two batches */
+#define LOG_SLOTS_MAX 16384 /* 64 MB: so long the log may grow while that fails */
+#define CHANGES_MAX                                                                                                    \
+    (32 * 1024 * 1024) /* bytes of one transaction in the log: BATCH_MAX operations take a tenth at most */
+
 /* What time does, by the lease clock. */
 #define WATCH_STEP_MAX_MS 2000         /* the clock advances at most so far a tick */
 #define COLLECT_MS 20000               /* a grant from the queue is collected within this */

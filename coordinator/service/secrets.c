@@ -4,12 +4,14 @@
 #include "service/secrets.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <openssl/params.h>
 
 #define SECRET_HEX 64
 #define CRC_HEX 8
@@ -37,9 +39,51 @@ static bool is_hex(Slice s) {
     return true;
 }
 
+/*
+ * OpenSSL's algorithms, looked up once a process: looking one up by its name at every call costs more than the hash. They
+ * are constants of the library, and shared by all threads.
+ */
+static struct {
+    EVP_MD *sha256;
+    EVP_MAC_CTX *hmac; /* set to SHA-256, without a key: to be copied */
+} algorithms;
+
+static void fetch_algorithms(void) {
+    char digest[] = "SHA256";
+    OSSL_PARAM parameters[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+                               OSSL_PARAM_construct_end()};
+    algorithms.sha256 = EVP_MD_fetch(NULL, digest, NULL);
+    EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    EVP_MAC_CTX *hmac = EVP_MAC_CTX_new(mac);
+    EVP_MAC_free(mac); /* the context has its own reference */
+    if (hmac != NULL && EVP_MAC_CTX_set_params(hmac, parameters) == 1)
+        algorithms.hmac = hmac;
+    else
+        EVP_MAC_CTX_free(hmac);
+}
+
+static bool has_algorithms(void) {
+    static pthread_once_t fetched = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&fetched, fetch_algorithms);
+    return algorithms.sha256 != NULL && algorithms.hmac != NULL;
+}
+
 static int sha256(Slice text, uint8_t out[HASH_SIZE]) {
     unsigned size = 0;
-    return EVP_Digest(text.ptr, text.len, out, &size, EVP_sha256(), NULL) == 1 && size == HASH_SIZE ? 0 : -EIO;
+    return has_algorithms() && EVP_Digest(text.ptr, text.len, out, &size, algorithms.sha256, NULL) == 1 &&
+                   size == HASH_SIZE
+               ? 0
+               : -EIO;
+}
+
+static bool hmac_sha256(const uint8_t key[HASH_SIZE], Slice text, uint8_t out[HASH_SIZE]) {
+    EVP_MAC_CTX *hmac = has_algorithms() ? EVP_MAC_CTX_dup(algorithms.hmac) : NULL;
+    size_t size = 0;
+    bool is_made = hmac != NULL && EVP_MAC_init(hmac, key, HASH_SIZE, NULL) == 1 &&
+                   EVP_MAC_update(hmac, (const unsigned char *)text.ptr, text.len) == 1 &&
+                   EVP_MAC_final(hmac, out, &size, HASH_SIZE) == 1 && size == HASH_SIZE;
+    EVP_MAC_CTX_free(hmac);
+    return is_made;
 }
 
 /* A key of our own format: the id between its underscores, when the checksum holds. */
@@ -121,9 +165,7 @@ static bool lease_mac(Slice project, LeaseRef ref, const uint8_t lease_key[HASH_
     int len = snprintf(signed_text, sizeof signed_text, "%.*s_%lld_%lld", SLICE_PRINT(project), (long long)ref.ticket,
                        (long long)ref.generation);
     uint8_t mac[HASH_SIZE];
-    unsigned size = 0;
-    if (len < 0 ||
-        HMAC(EVP_sha256(), lease_key, HASH_SIZE, (const unsigned char *)signed_text, (size_t)len, mac, &size) == NULL)
+    if (len < 0 || !hmac_sha256(lease_key, (Slice){.ptr = signed_text, .len = (size_t)len}, mac))
         return false;
     hex_encode(mac, sizeof mac, out);
     return true;

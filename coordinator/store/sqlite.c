@@ -104,22 +104,40 @@ static int checkpoint(SqliteStore *s) {
     return count_failed_sync(s, rc) ? STORE_BROKEN : r;
 }
 
+int sqlite_begin_write(SqliteStore *s) {
+    return sqlite3_get_autocommit(s->db) != 0 ? sqlite_run(s, SQL_BEGIN_WRITE) : 0;
+}
+
+/* The log is bounded: where it cannot be flushed any more, nothing is added to it. */
+static int refuse_long_log(SqliteStore *s) {
+    if (s->slot_count < LOG_SLOTS_MAX)
+        return 0;
+    (void)snprintf(s->reason, sizeof s->reason, "%s: the log of changes is full and cannot be flushed", s->db_path);
+    return STORE_FULL;
+}
+
+/* What is due between two transactions; failures are tried again later, the next transaction does not need it. */
+static void maintain(SqliteStore *s) {
+    if (s->log_pages >= s->checkpoint_at)
+        (void)(checkpoint(s) == 0);
+    if (s->slot_count >= s->flush_at)
+        (void)(sqlite_flush(s) == 0);
+    if (s->resident.row_count > RESIDENT_ROWS_MAX && !s->is_broken && sqlite_flush(s) == 0)
+        resident_evict(&s->resident, RESIDENT_ROWS_MAX / 4 * 3);
+}
+
 int sqlite_begin(Store *store) {
     SqliteStore *s = sqlite_store(store);
-    s->set_project_count = 0;
-    if (s->log_pages >= s->checkpoint_at)
-        (void)(checkpoint(s) == 0); /* tried again later: the transaction needs it not */
-    if (s->is_broken)
-        return STORE_BROKEN;
-    int r = sqlite_run(s, SQL_BEGIN_WRITE);
-    if (r != 0)
-        sqlite_rollback(store);
-    return r;
+    resident_sweep(&s->resident);
+    maintain(s);
+    return s->is_broken ? STORE_BROKEN : refuse_long_log(s);
 }
 
 void sqlite_rollback(Store *store) {
     SqliteStore *s = sqlite_store(store);
-    s->set_project_count = 0;
+    s->staged_slots = 0;
+    s->history.count = 0;
+    resident_discard(&s->resident);
     if (s->chapters_changed)
         sqlite_forget_chapters(s);
     if (sqlite3_get_autocommit(s->db) != 0)
@@ -134,20 +152,18 @@ void sqlite_rollback(Store *store) {
     }
 }
 
-int sqlite_commit(Store *store) {
-    SqliteStore *s = sqlite_store(store);
+int sqlite_end_write(SqliteStore *s) {
     assert(sqlite3_get_autocommit(s->db) == 0);
     int rc = sqlite3_step(s->statements[SQL_COMMIT_WRITE]);
     (void)sqlite3_reset(s->statements[SQL_COMMIT_WRITE]);
     if (rc == SQLITE_DONE) {
-        s->set_project_count = 0;
         s->failed_syncs = 0;
         s->chapters_changed = false;
         return 0;
     }
     int r = sqlite_failed(s, rc, "COMMIT");
     bool is_broken = count_failed_sync(s, rc);
-    sqlite_rollback(store);
+    sqlite_rollback(&s->base);
     if (is_broken || s->is_broken)
         return STORE_BROKEN;
     if (r == STORE_FULL)
@@ -155,11 +171,20 @@ int sqlite_commit(Store *store) {
     return r == STORE_FULL || r == STORE_CONFLICT ? r : STORE_UNKNOWN;
 }
 
+int sqlite_commit(Store *store) {
+    SqliteStore *s = sqlite_store(store);
+    int r = sqlite3_get_autocommit(s->db) == 0 ? sqlite_end_write(s) : 0;
+    if (r == 0)
+        sqlite_saved(s);
+    return r;
+}
+
 static int sqlite_idle(Store *store) {
     SqliteStore *s = sqlite_store(store);
     if (s->is_broken)
         return STORE_BROKEN;
-    return s->log_pages > 0 ? checkpoint(s) : 0;
+    int r = sqlite_flush(s);
+    return r == 0 && s->log_pages > 0 ? checkpoint(s) : r;
 }
 
 /* ---- the data directory ---- */
@@ -339,6 +364,8 @@ static void sqlite_close(Store *store) {
     sqlite_backup_abandon(s);
     if (s->db != NULL) {
         sqlite_rollback(store);
+        if (s->is_open && !s->is_broken)
+            (void)(sqlite_flush(s) == 0); /* else the next start does it */
         for (size_t i = 0; i < STATEMENT_COUNT; i++)
             (void)sqlite3_finalize(s->statements[i]);
         /* Closing checkpoints and removes the log; a disk that failed keeps it for the next start. */
@@ -349,7 +376,9 @@ static void sqlite_close(Store *store) {
         (void)rc;
     }
     closep(&s->lock_fd); /* last: nobody opens the files while we still had them */
-    free(s->set_projects);
+    resident_deinit(&s->resident);
+    buffer_deinit(&s->changes);
+    buffer_deinit(&s->history.bytes);
     free(s->db_path);
     free(s);
 }
@@ -382,6 +411,15 @@ sqlite3 *sqlite_store_connection(Store *store) {
     return sqlite_store(store)->db;
 }
 
+/* What an earlier process had no time to bring into the tables. */
+static int replay(SqliteStore *s, Buffer *reason) {
+    int r = sqlite_replay(s);
+    if (r == 0 || r == -ENOMEM)
+        return r;
+    buffer_add_text(reason, s->reason);
+    return r == STORE_FULL ? STORE_FULL : r == STORE_BROKEN ? -EBADMSG : STORE_IO;
+}
+
 static int open_store(SqliteStore *s, const StoreOptions *options, Buffer *reason) {
     if (asprintf(&s->db_path, "%s/stacks.db", options->data_dir) < 0) {
         s->db_path = NULL;
@@ -398,6 +436,8 @@ static int open_store(SqliteStore *s, const StoreOptions *options, Buffer *reaso
         r = migrate(s->db, s->db_path, options->program, clock_wall_ms(options->clock), reason);
     if (r == 0)
         r = prepare_all(s, reason);
+    if (r == 0)
+        r = replay(s, reason);
     return r;
 }
 
@@ -416,7 +456,11 @@ int store_open_sqlite(Store **out, const StoreOptions *options, Buffer *reason) 
         .vfs = options->vfs,
         .lock_fd = -1,
         .checkpoint_at = WAL_PAGES_MAX,
+        .flush_at = FLUSH_SLOTS,
     };
+    resident_init(&s->resident);
+    buffer_init(&s->changes, CHANGES_MAX);
+    buffer_init(&s->history.bytes, CHANGES_MAX);
     int r = open_store(s, options, reason != NULL ? reason : &unread);
     buffer_deinit(&unread);
     if (r != 0)
@@ -429,6 +473,7 @@ int store_open_sqlite(Store **out, const StoreOptions *options, Buffer *reason) 
             buffer_add_text(reason, s->reason);
         return STORE_IO;
     }
+    s->is_open = true;
     *out = &steal(&s)->base;
     return 0;
 }

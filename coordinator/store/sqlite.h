@@ -1,11 +1,20 @@
 /*
  * Private to the SQLite engine (and its tests): the connection, its prepared statements, and how their errors become
- * results of store.h. sqlite.c opens, begins, commits; sqlite_load.c, _save.c, _read.c, _prune.c, _backup.c do the rest.
+ * results of store.h.
+ *
+ *     load ◄── resident (memory) ◄── publish ◄── commit: the changes' bytes into slots of the log, one COMMIT
+ *                  │                                                      │
+ *                  └── flush: many transactions' rows at once ──► tables ◄┘ replay, after a crash
+ *                                                                   └──► lists, history, backups: flushed before they look
+ *
+ * sqlite.c opens, begins, commits; sqlite_pending.c saves, flushes and replays; sqlite_write.c, _load.c, _read.c, _prune.c,
+ * _backup.c do the rest.
  */
 #pragma once
 
 #include <sqlite3.h>
 
+#include "store/resident.h"
 #include "store/store.h"
 
 /* Every statement, prepared once when the store opens; texts in sqlite_statements.c. */
@@ -17,22 +26,11 @@ typedef enum StatementId {
     SQL_PROJECT_BY_NUMBER,
     SQL_PROJECT_INSERT,
     SQL_PROJECT_UPDATE,
-    SQL_STACK_BY_NAME,
-    SQL_STACK_BY_NUMBER,
-    SQL_STACK_HIGHEST,
-    SQL_STACK_FREE_ON_BRANCH,
-    SQL_STACK_FREE_AT_COMMIT,
-    SQL_STACK_FREE_OLDEST,
-    SQL_STACK_DIRTY_OLDEST,
-    SQL_STACK_NUMBERS_FROM,
     SQL_STACK_INSERT,
     SQL_STACK_UPDATE,
-    SQL_STACK_RENAME,
     SQL_STACK_DELETE,
     SQL_REQUEST_BY_ID,
     SQL_REQUEST_BY_TICKET,
-    SQL_REQUEST_QUEUE,
-    SQL_REQUEST_COUNT_BEFORE,
     SQL_REQUEST_INSERT,
     SQL_REQUEST_UPDATE,
     SQL_KEY_BY_ID,
@@ -41,25 +39,30 @@ typedef enum StatementId {
     SQL_KEY_UPDATE,
     SQL_KEY_DELETE,
     SQL_KEY_USED,
-    SQL_EVENT_INSERT,
+    SQL_HISTORY_INSERT,
     SQL_CHAPTER_INSERT,
+    SQL_CHAPTER_DELETE,
+    SQL_PENDING_UPDATE,
+    SQL_PENDING_INSERT,
+    SQL_PENDING_SLOTS,
+    SQL_PENDING_DONE,
+    SQL_PENDING_SET_DONE,
     SQL_LIST_STACKS_FROM,
     SQL_LIST_QUEUE_FROM,
     SQL_LIST_WATCHED_STACKS,
     SQL_LIST_WATCHED_REQUESTS,
-    SQL_LIST_EVENTS_FROM,
-    SQL_LIST_EVENTS_BACKWARDS,
-    SQL_LIST_STACK_EVENTS_FROM,
-    SQL_LIST_STACK_EVENTS_BACKWARDS,
+    SQL_HISTORY_FROM,
+    SQL_HISTORY_BACKWARDS,
+    SQL_STACK_HISTORY_FROM,
+    SQL_STACK_HISTORY_BACKWARDS,
     SQL_LIST_PROJECTS_FROM,
     SQL_LIST_KEYS_FROM,
     SQL_LIST_ALL_KEYS_FROM,
     SQL_COUNT_PROJECTS_KEYS,
     SQL_COUNT_STACKS,
-    SQL_PRUNE_FIRST_EVENT,
+    SQL_PRUNE_FIRST_HISTORY,
     SQL_PRUNE_CHAPTER_AGE,
-    SQL_PRUNE_CHAPTER_ROWS,
-    SQL_PRUNE_CHAPTER_EVENTS,
+    SQL_PRUNE_HISTORY,
     SQL_PRUNE_REQUESTS_FROM,
     SQL_PRUNE_REQUEST,
     STATEMENT_COUNT,
@@ -77,17 +80,17 @@ extern const char *const sqlite_statement_texts[STATEMENT_COUNT];
 #define BACKUP_PAGES_PER_STEP 256
 #define BACKUP_STEPS_PER_SYNC 8
 
-/* The project of a working set, known from its load to its save. 0: there is none yet. */
-typedef struct SetProject {
-    const WorkingSet *set;
-    int64_t project;
-} SetProject;
-
 /* Chapters that are surely in the table: an event of a stack need not look again. Direct-mapped. */
 typedef struct ChapterSeen {
     uint64_t stack; /* a hash of project and stack name */
     int64_t chapter;
 } ChapterSeen;
+
+/* A row of history: events of one chapter that follow one another. */
+typedef struct HistoryRow {
+    int64_t project, first, count, last_ms; /* count 0: empty */
+    Buffer bytes;
+} HistoryRow;
 
 typedef struct SqliteBackup SqliteBackup;
 
@@ -100,15 +103,22 @@ typedef struct SqliteStore {
     int lock_fd;
     char *db_path;
 
-    SetProject *set_projects;
-    size_t set_project_count, set_project_capacity;
+    Resident resident; /* all that the rules ask for, but for keys and requests that are over */
+    /* The log of changes that are committed and not in the tables yet. */
+    int64_t slot_number;  /* of the last slot in it */
+    int64_t slot_count;   /* slots in it: the next one is written there */
+    int64_t staged_slots; /* written by the transaction under way */
+    int64_t flush_at;     /* slots from which begin flushes first */
+    Buffer changes;
+    HistoryRow history; /* being filled */
+
     ChapterSeen chapters_seen[CHAPTERS_SEEN_MAX];
     bool chapters_changed; /* by the transaction under way */
 
     int log_pages;     /* frames of the write-ahead log that wait for a checkpoint */
     int checkpoint_at; /* pages from which begin checkpoints first */
     int failed_syncs;  /* in a row */
-    bool is_broken;
+    bool is_open, is_broken;
 
     int64_t prune_cursor; /* primary key where pruning goes on */
     bool prune_is_at_requests;
@@ -148,20 +158,42 @@ int sqlite_decode_project(SqliteStore *s, sqlite3_stmt *row, Arena *arena, Proje
 int sqlite_decode_stack(SqliteStore *s, sqlite3_stmt *row, Arena *arena, StackRow *out) MUST_USE;
 int sqlite_decode_request(SqliteStore *s, sqlite3_stmt *row, Arena *arena, RequestRow *out) MUST_USE;
 int sqlite_decode_key(SqliteStore *s, sqlite3_stmt *row, Arena *arena, KeyRow *out) MUST_USE;
-int sqlite_decode_event(SqliteStore *s, sqlite3_stmt *row, EventRow *out) MUST_USE;
+/* Notes that a table holds what no version writes: STORE_BROKEN. */
+int sqlite_damaged(SqliteStore *s, const char *table) MUST_USE;
 
 /* sqlite.c */
 void sqlite_rollback(Store *store);
 int sqlite_begin(Store *store) MUST_USE;
 int sqlite_commit(Store *store) MUST_USE;
-/* sqlite_load.c. The number of a set's project in this transaction; NULL: it was not loaded in it. */
-int64_t *sqlite_set_project(SqliteStore *s, const WorkingSet *set, size_t hint);
+/* Opens the engine's own transaction, unless one is open: what only looks needs none. */
+int sqlite_begin_write(SqliteStore *s) MUST_USE;
+/* Its COMMIT, and what a failure of it means; nothing of the resident rows. */
+int sqlite_end_write(SqliteStore *s) MUST_USE;
+/* sqlite_load.c */
 int sqlite_load(Store *store, WorkingSet **sets, size_t count) MUST_USE;
 int sqlite_find_project(SqliteStore *s, Slice name, Arena *arena, ProjectRow *row, int64_t *project) MUST_USE;
-/* sqlite_save.c */
-int sqlite_save(Store *store, WorkingSet **sets, size_t count) MUST_USE;
+/* sqlite_write.c: rows into the tables, whatever is there of them. */
+int sqlite_insert_project(SqliteStore *s, const ProjectRow *row, int64_t *project) MUST_USE;
+int sqlite_write_project(SqliteStore *s, int64_t project, const ProjectRow *row) MUST_USE;
+int sqlite_write_stack(SqliteStore *s, int64_t project, const StackRow *row) MUST_USE;
+int sqlite_write_stack_gone(SqliteStore *s, int64_t project, int64_t number) MUST_USE;
+int sqlite_write_request(SqliteStore *s, int64_t project, const RequestRow *row, bool is_new) MUST_USE;
+/* Events are collected into rows: sqlite_end_history writes the last one. `bytes` as changes_add_event made them. */
+int sqlite_write_event(SqliteStore *s, int64_t project, const EventRow *row, Slice bytes) MUST_USE;
+int sqlite_end_history(SqliteStore *s) MUST_USE;
+int sqlite_save_keys(SqliteStore *s, const WorkingSet *set, int64_t project) MUST_USE;
 int sqlite_save_key_used(Store *store, Slice id, int64_t wall_ms) MUST_USE;
 void sqlite_forget_chapters(SqliteStore *s);
+/* sqlite_pending.c */
+int sqlite_save(Store *store, WorkingSet **sets, size_t count) MUST_USE;
+/* After the COMMIT of what sqlite_save wrote. */
+void sqlite_saved(SqliteStore *s);
+/* Brings everything into the tables, in a transaction of its own. 0 | as store_commit; nothing is lost by a failure. */
+int sqlite_flush(SqliteStore *s) MUST_USE;
+/* Likewise what an earlier process left. */
+int sqlite_replay(SqliteStore *s) MUST_USE;
+/* For tests: everything is read from the tables again. */
+int sqlite_forget(Store *store) MUST_USE;
 /* sqlite_read.c */
 int sqlite_read(Store *store, const ReadQuery *query, const StoreRows *rows) MUST_USE;
 int sqlite_find_key(Store *store, Slice id, Arena *arena, KeyRow *key, ProjectRow *project) MUST_USE;

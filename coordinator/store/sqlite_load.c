@@ -1,30 +1,8 @@
-/* Wants → rows: one seek into an index each. */
+/* Wants → rows: from memory; keys, and requests that are over, from their tables. */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "store/sqlite.h"
-
-int64_t *sqlite_set_project(SqliteStore *s, const WorkingSet *set, size_t hint) {
-    if (hint < s->set_project_count && s->set_projects[hint].set == set)
-        return &s->set_projects[hint].project;
-    for (size_t i = 0; i < s->set_project_count; i++)
-        if (s->set_projects[i].set == set)
-            return &s->set_projects[i].project;
-    return NULL;
-}
-
-static int note_project(SqliteStore *s, const WorkingSet *set, int64_t project) {
-    if (s->set_project_count == s->set_project_capacity) {
-        size_t wider = s->set_project_capacity != 0 ? s->set_project_capacity * 2 : 64;
-        SetProject *moved = realloc(s->set_projects, wider * sizeof(*moved));
-        if (moved == NULL)
-            return -ENOMEM;
-        s->set_projects = moved;
-        s->set_project_capacity = wider;
-    }
-    s->set_projects[s->set_project_count++] = (SetProject){.set = set, .project = project};
-    return 0;
-}
 
 int sqlite_find_project(SqliteStore *s, Slice name, Arena *arena, ProjectRow *row, int64_t *project) {
     sqlite3_stmt *statement = s->statements[SQL_PROJECT_BY_NAME];
@@ -37,78 +15,62 @@ int sqlite_find_project(SqliteStore *s, Slice name, Arena *arena, ProjectRow *ro
     return r;
 }
 
-static int load_project(SqliteStore *s, WorkingSet *set, int64_t *project) {
+/* ---- projects come into memory as a whole ---- */
+
+static int fill_stacks(SqliteStore *s, ResidentProject *project) {
+    int r = 0;
+    StackRow row;
+    sqlite_bind_range(s->statements[SQL_LIST_STACKS_FROM], 1, project->id);
+    sqlite_bind_number(s->statements[SQL_LIST_STACKS_FROM], 3, -1);
+    while (r == 0 && sqlite_next(s, SQL_LIST_STACKS_FROM, &r) == ROW_HERE) {
+        r = sqlite_decode_stack(s, s->statements[SQL_LIST_STACKS_FROM], NULL, &row);
+        if (r == 0)
+            r = resident_fill_stack(&s->resident, project, &row);
+    }
+    sqlite_leave(s, SQL_LIST_STACKS_FROM);
+    return r;
+}
+
+static int fill_queue(SqliteStore *s, ResidentProject *project) {
+    int r = 0;
+    RequestRow row;
+    sqlite_bind_range(s->statements[SQL_LIST_QUEUE_FROM], 1, project->id);
+    sqlite_bind_number(s->statements[SQL_LIST_QUEUE_FROM], 3, -1);
+    while (r == 0 && sqlite_next(s, SQL_LIST_QUEUE_FROM, &r) == ROW_HERE) {
+        r = sqlite_decode_request(s, s->statements[SQL_LIST_QUEUE_FROM], NULL, &row);
+        if (r == 0)
+            r = resident_fill_request(&s->resident, project, &row);
+    }
+    sqlite_leave(s, SQL_LIST_QUEUE_FROM);
+    return r;
+}
+
+/* The project, loaded if need be. 0 | STORE_NOT_FOUND | a failure. */
+static int bring_in(SqliteStore *s, WorkingSet *set, ResidentProject **out) {
+    *out = resident_project(&s->resident, set->project_name);
+    if (*out != NULL)
+        return 0;
     ProjectRow row;
-    *project = 0;
-    int r = sqlite_find_project(s, set->project_name, set->arena, &row, project);
-    if (r == 0) {
-        set->project = row;
-        set->is_project_loaded = true;
-    } else if (r == STORE_NOT_FOUND) {
-        set->is_project_missing = true;
-        r = 0;
-    }
-    return r == 0 ? note_project(s, set, *project) : r;
-}
-
-/* Of STACK_COLUMNS: what orders go by. */
-enum { REQUESTED_COLUMN = 5, DIRTY_SINCE_COLUMN = 17 };
-
-/* Puts the rows of a bound statement into the set, and the want's edge: where its order was left. */
-static int put_stacks(SqliteStore *s, WorkingSet *set, RowWant *want, StatementId id) {
-    sqlite3_stmt *statement = s->statements[id];
-    uint32_t found = 0;
-    int64_t last = 0;
-    int r = 0;
-    while (r == 0 && sqlite_next(s, id, &r) == ROW_HERE) {
-        int64_t number = sqlite3_column_int64(statement, 0) & ROW_MASK;
-        int64_t requested = sqlite3_column_int64(statement, REQUESTED_COLUMN);
-        last = want->query == ROWS_STACK_HIGHEST  ? number
-               : want->query == ROWS_DIRTY_OLDEST ? sqlite3_column_int64(statement, DIRTY_SINCE_COLUMN)
-                                                  : requested;
-        found++;
-        if (working_set_stack(set, number) != NULL)
-            continue; /* the set's image is newer */
-        StackRow row;
-        r = sqlite_decode_stack(s, statement, set->arena, &row);
-        if (r == 0)
-            r = working_set_put_stack(set, &row);
-    }
+    int64_t id;
+    int r = sqlite_find_project(s, set->project_name, set->arena, &row, &id);
     if (r != 0)
-        sqlite_leave(s, id);
-    bool is_order = want->query != ROWS_STACK_BY_NAME && want->query != ROWS_STACK_BY_NUMBER;
-    want->edge = is_order && found == want->limit ? last : 0;
-    return r;
-}
-
-static int put_requests(SqliteStore *s, WorkingSet *set, RowWant *want, StatementId id) {
-    int r = 0;
-    uint32_t found = 0;
-    RequestRow row = {0};
-    while (r == 0 && sqlite_next(s, id, &r) == ROW_HERE) {
-        r = sqlite_decode_request(s, s->statements[id], set->arena, &row);
-        if (r == 0)
-            r = working_set_put_request(set, &row);
-        found++;
+        return r;
+    ResidentProject *project = resident_project_new(id, &row);
+    r = project == NULL ? -ENOMEM : fill_stacks(s, project);
+    if (r == 0)
+        r = fill_queue(s, project);
+    if (r != 0) {
+        (void)resident_project_free(&s->resident, project);
+        return r;
     }
-    want->edge = want->query == ROWS_QUEUE && found == want->limit ? row.ticket : 0;
-    if (r != 0)
-        sqlite_leave(s, id);
-    return r;
+    resident_project_add(&s->resident, project);
+    *out = project;
+    return 0;
 }
 
-static int put_count(SqliteStore *s, WorkingSet *set, RowWant *want, StatementId id) {
-    (void)set;
-    int r = 0;
-    if (sqlite_next(s, id, &r) == ROW_HERE) {
-        want->count = sqlite3_column_int64(s->statements[id], 0);
-        sqlite_leave(s, id);
-    }
-    return r;
-}
+/* ---- wants ---- */
 
-static int put_keys(SqliteStore *s, WorkingSet *set, RowWant *want, StatementId id) {
-    (void)want;
+static int put_keys(SqliteStore *s, WorkingSet *set, StatementId id) {
     int r = 0;
     while (r == 0 && sqlite_next(s, id, &r) == ROW_HERE) {
         KeyRow row;
@@ -121,103 +83,94 @@ static int put_keys(SqliteStore *s, WorkingSet *set, RowWant *want, StatementId 
     return r;
 }
 
-/* Walks the numbers in use from the first that may be free; the gaps are what is wanted. */
-static int put_unused(SqliteStore *s, WorkingSet *set, RowWant *want, StatementId id) {
-    const int64_t *known = sqlite_set_project(s, set, 0);
-    int64_t project = known != NULL ? *known : 0;
-    int64_t next = project != 0 && set->project.first_unused > 1 ? set->project.first_unused : 1;
-    uint32_t limit = want->limit;
-    uint32_t found = 0;
-    int r = 0;
-    if (project != 0) {
-        sqlite3_stmt *statement = s->statements[id];
-        sqlite_bind_number(statement, 1, sqlite_row_id(project, next));
-        sqlite_bind_number(statement, 2, sqlite_row_id(project, ROW_MASK));
-        while (r == 0 && found < limit && sqlite_next(s, id, &r) == ROW_HERE) {
-            int64_t used = sqlite3_column_int64(statement, 0) & ROW_MASK;
-            for (; r == 0 && next < used && found < limit; next++, found++)
-                r = working_set_put_unused(set, next);
-            next = used + 1;
-        }
-        sqlite_leave(s, id);
+static int load_keys(SqliteStore *s, WorkingSet *set, const RowWant *want, const ResidentProject *project) {
+    if (want->query == ROWS_KEY_BY_ID) {
+        sqlite_bind_slice(s->statements[SQL_KEY_BY_ID], 2, want->text);
+        return put_keys(s, set, SQL_KEY_BY_ID);
     }
-    for (; r == 0 && found < limit; next++, found++)
-        r = working_set_put_unused(set, next);
+    if (project == NULL)
+        return 0;
+    sqlite_bind_number(s->statements[SQL_KEYS_OF_PROJECT], 1, project->id);
+    sqlite_bind_number(s->statements[SQL_KEYS_OF_PROJECT], 3, want->limit);
+    return put_keys(s, set, SQL_KEYS_OF_PROJECT);
+}
+
+static int put_stored_request(SqliteStore *s, WorkingSet *set, StatementId id) {
+    int r = 0;
+    RequestRow row;
+    while (r == 0 && sqlite_next(s, id, &r) == ROW_HERE) {
+        r = sqlite_decode_request(s, s->statements[id], set->arena, &row);
+        if (r == 0)
+            r = working_set_put_request(set, &row);
+    }
+    if (r != 0)
+        sqlite_leave(s, id);
     return r;
 }
 
-/* How a want becomes a statement. */
-enum {
-    BIND_PROJECT = 1u << 0, /* ?1 */
-    BIND_TEXT = 1u << 1,    /* ?2 */
-    BIND_LIMIT = 1u << 2,   /* ?3; such a want is an order, and has an edge */
-    BIND_TEXT2 = 1u << 3,   /* ?4 */
-    BIND_ROW = 1u << 4,     /* ?1: the row's id, by its number */
-    BIND_RANGE = 1u << 5,   /* ?1, ?2: the project's first and last id */
-    BIND_PURPOSE = 1u << 6, /* ?2 */
-    BIND_BEFORE = 1u << 7,  /* ?3: the id of a number, or the last one there can be */
-};
-typedef struct Loader {
-    StatementId id;
-    unsigned binds;
-    int (*put)(SqliteStore *s, WorkingSet *set, RowWant *want, StatementId id);
-} Loader;
-
-static const Loader loaders[] = {
-    [ROWS_PROJECT] = {.put = NULL},
-    [ROWS_STACK_BY_NAME] = {SQL_STACK_BY_NAME, BIND_PROJECT | BIND_TEXT, put_stacks},
-    [ROWS_STACK_BY_NUMBER] = {SQL_STACK_BY_NUMBER, BIND_ROW, put_stacks},
-    [ROWS_STACK_HIGHEST] = {SQL_STACK_HIGHEST, BIND_RANGE | BIND_LIMIT, put_stacks},
-    [ROWS_FREE_ON_BRANCH] = {SQL_STACK_FREE_ON_BRANCH, BIND_PROJECT | BIND_TEXT | BIND_LIMIT, put_stacks},
-    [ROWS_FREE_AT_COMMIT] = {SQL_STACK_FREE_AT_COMMIT, BIND_PROJECT | BIND_TEXT | BIND_TEXT2 | BIND_LIMIT, put_stacks},
-    [ROWS_FREE_OLDEST] = {SQL_STACK_FREE_OLDEST, BIND_PROJECT | BIND_LIMIT, put_stacks},
-    [ROWS_DIRTY_OLDEST] = {SQL_STACK_DIRTY_OLDEST, BIND_PROJECT | BIND_LIMIT, put_stacks},
-    [ROWS_QUEUE] = {SQL_REQUEST_QUEUE, BIND_PROJECT | BIND_PURPOSE | BIND_LIMIT, put_requests},
-    [ROWS_QUEUED_BEFORE] = {SQL_REQUEST_COUNT_BEFORE, BIND_PROJECT | BIND_PURPOSE | BIND_BEFORE, put_count},
-    [ROWS_NUMBERS_UNUSED] = {SQL_STACK_NUMBERS_FROM, 0, put_unused},
-    [ROWS_REQUEST_BY_ID] = {SQL_REQUEST_BY_ID, BIND_PROJECT | BIND_TEXT, put_requests},
-    [ROWS_REQUEST_BY_TICKET] = {SQL_REQUEST_BY_TICKET, BIND_ROW, put_requests},
-    [ROWS_KEY_BY_ID] = {SQL_KEY_BY_ID, BIND_TEXT, put_keys},
-    [ROWS_KEYS] = {SQL_KEYS_OF_PROJECT, BIND_PROJECT | BIND_LIMIT, put_keys},
-};
-
-/* project 0: it is missing, so nothing of it is there; keys are looked up over all projects, and all numbers are unused. */
-static int load_want(SqliteStore *s, WorkingSet *set, RowWant *want, int64_t project) {
-    const Loader *loader = &loaders[want->query];
-    sqlite3_stmt *statement = s->statements[loader->id];
-    want->edge = 0;
-    if (loader->put == NULL || (project == 0 && (loader->binds & (BIND_PROJECT | BIND_ROW | BIND_RANGE)) != 0))
+static int load_request(SqliteStore *s, WorkingSet *set, const RowWant *want, const ResidentProject *project) {
+    bool is_by_id = want->query == ROWS_REQUEST_BY_ID;
+    if (project == NULL || (!is_by_id && (want->number < 1 || want->number > ROW_MASK)))
         return 0;
-    if ((loader->binds & BIND_ROW) != 0) {
-        if (want->number < 1 || want->number > ROW_MASK)
-            return 0;
-        sqlite_bind_number(statement, 1, sqlite_row_id(project, want->number));
+    const ResidentRequest *request =
+        is_by_id ? resident_request_by_id(project, want->text) : resident_request(project, want->number);
+    if (request != NULL)
+        return working_set_put_request(set, &request->row);
+    if (!is_by_id) {
+        sqlite_bind_number(s->statements[SQL_REQUEST_BY_TICKET], 1, sqlite_row_id(project->id, want->number));
+        return put_stored_request(s, set, SQL_REQUEST_BY_TICKET);
     }
-    if ((loader->binds & BIND_RANGE) != 0)
-        sqlite_bind_range(statement, 1, project);
-    if ((loader->binds & BIND_PROJECT) != 0)
-        sqlite_bind_number(statement, 1, project);
-    if ((loader->binds & BIND_TEXT) != 0)
-        sqlite_bind_slice(statement, 2, want->text);
-    if ((loader->binds & BIND_PURPOSE) != 0)
-        sqlite_bind_number(statement, 2, want->purpose);
-    if ((loader->binds & BIND_BEFORE) != 0)
-        sqlite_bind_number(statement, 3, sqlite_row_id(project, want->number < ROW_MASK ? want->number : ROW_MASK));
-    if ((loader->binds & BIND_LIMIT) != 0)
-        sqlite_bind_number(statement, 3, want->limit);
-    if ((loader->binds & BIND_TEXT2) != 0)
-        sqlite_bind_slice(statement, 4, want->text2);
-    return loader->put(s, set, want, loader->id);
+    sqlite_bind_number(s->statements[SQL_REQUEST_BY_ID], 1, project->id);
+    sqlite_bind_slice(s->statements[SQL_REQUEST_BY_ID], 2, want->text);
+    return put_stored_request(s, set, SQL_REQUEST_BY_ID);
 }
 
-static int load_set(SqliteStore *s, WorkingSet *set, size_t at) {
-    int64_t project = 0;
-    const int64_t *known = sqlite_set_project(s, set, at);
+/* All numbers are unused where there is no project. */
+static int put_first_numbers(WorkingSet *set, const RowWant *want) {
     int r = 0;
-    if (known != NULL)
-        project = *known;
-    else
-        r = load_project(s, set, &project);
+    for (int64_t number = 1; r == 0 && number <= want->limit; number++)
+        r = working_set_put_unused(set, number);
+    return r;
+}
+
+static int load_want(SqliteStore *s, WorkingSet *set, RowWant *want, const ResidentProject *project) {
+    switch (want->query) {
+    case ROWS_KEY_BY_ID:
+    case ROWS_KEYS:
+        return load_keys(s, set, want, project);
+    case ROWS_REQUEST_BY_ID:
+    case ROWS_REQUEST_BY_TICKET:
+        return load_request(s, set, want, project);
+    case ROWS_NUMBERS_UNUSED:
+        return project != NULL ? resident_load(project, set, want) : put_first_numbers(set, want);
+    case ROWS_PROJECT:
+    case ROWS_STACK_BY_NAME:
+    case ROWS_STACK_BY_NUMBER:
+    case ROWS_STACK_HIGHEST:
+    case ROWS_FREE_ON_BRANCH:
+    case ROWS_FREE_AT_COMMIT:
+    case ROWS_FREE_OLDEST:
+    case ROWS_DIRTY_OLDEST:
+    case ROWS_QUEUE:
+    case ROWS_QUEUED_BEFORE:
+        break;
+    }
+    return project != NULL ? resident_load(project, set, want) : 0;
+}
+
+static int load_set(SqliteStore *s, WorkingSet *set) {
+    ResidentProject *project;
+    int r = bring_in(s, set, &project);
+    bool is_missing = r == STORE_NOT_FOUND;
+    if (r != 0 && !is_missing)
+        return r;
+    r = 0;
+    if (!set->is_project_loaded && !set->is_project_missing) {
+        if (!is_missing)
+            set->project = project->image->row;
+        set->is_project_loaded = !is_missing;
+        set->is_project_missing = is_missing;
+    }
     for (size_t i = 0; r == 0 && i < set->want_count; i++) {
         RowWant *want = &set->wants[i];
         if (want->is_loaded)
@@ -232,7 +185,7 @@ int sqlite_load(Store *store, WorkingSet **sets, size_t count) {
     SqliteStore *s = sqlite_store(store);
     int r = 0;
     for (size_t i = 0; r == 0 && i < count; i++)
-        r = load_set(s, sets[i], i);
+        r = load_set(s, sets[i]);
     if (r != 0)
         sqlite_rollback(store);
     return r;

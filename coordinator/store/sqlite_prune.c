@@ -11,6 +11,7 @@
 #include <limits.h>
 
 #include "base/failpoint.h"
+#include "store/changes.h"
 #include "store/sqlite.h"
 
 #define PRUNE_STEP 64 /* requests looked at between deletions */
@@ -19,33 +20,52 @@ static int64_t next_project(int64_t id) {
     return ((id >> ROW_BITS) + 1) << ROW_BITS;
 }
 
+/* The rows of event_chapter that the events of one row of history stand for; several may name one. */
+static int leave_chapter(SqliteStore *s, int64_t project, Slice bytes) {
+    sqlite3_stmt *statement = s->statements[SQL_CHAPTER_DELETE];
+    Change change;
+    int r = 0, next;
+    while (r == 0 && (next = changes_next(&bytes, &change)) == 0) {
+        const EventRow *event = &change.row.event;
+        if (change.kind != CHANGE_EVENT || slice_is_absent(event->stack_name))
+            continue;
+        sqlite_bind_number(statement, 1, project);
+        sqlite_bind_slice(statement, 2, event->stack_name);
+        sqlite_bind_number(statement, 3, event->id >> CHAPTER_BITS);
+        r = sqlite_run(s, SQL_CHAPTER_DELETE);
+    }
+    return r != 0 || next == CHANGES_END ? r : sqlite_damaged(s, "history");
+}
+
 static int delete_chapter(SqliteStore *s, int64_t first, int64_t last) {
-    sqlite3_stmt *rows = s->statements[SQL_PRUNE_CHAPTER_ROWS], *events = s->statements[SQL_PRUNE_CHAPTER_EVENTS];
+    sqlite3_stmt *rows = s->statements[SQL_HISTORY_FROM], *history = s->statements[SQL_PRUNE_HISTORY];
+    int r = 0;
+    s->chapters_changed = true;
     sqlite_bind_number(rows, 1, first);
     sqlite_bind_number(rows, 2, last);
-    sqlite_bind_number(rows, 3, first >> ROW_BITS);
-    sqlite_bind_number(rows, 4, (first & ROW_MASK) >> CHAPTER_BITS);
-    s->chapters_changed = true;
-    int r = sqlite_run(s, SQL_PRUNE_CHAPTER_ROWS);
-    sqlite_bind_number(events, 1, first);
-    sqlite_bind_number(events, 2, last);
-    return r == 0 ? sqlite_run(s, SQL_PRUNE_CHAPTER_EVENTS) : r;
+    while (r == 0 && sqlite_next(s, SQL_HISTORY_FROM, &r) == ROW_HERE)
+        r = leave_chapter(s, first >> ROW_BITS,
+                          (Slice){.ptr = sqlite3_column_blob(rows, 0), .len = (size_t)sqlite3_column_bytes(rows, 0)});
+    sqlite_leave(s, SQL_HISTORY_FROM);
+    sqlite_bind_number(history, 1, first);
+    sqlite_bind_number(history, 2, last);
+    return r == 0 ? sqlite_run(s, SQL_PRUNE_HISTORY) : r;
 }
 
 /* The chapter at the cursor: deletes it, or moves on to the next project. Takes what it cost off the budget. */
 static int prune_chapter(SqliteStore *s, int64_t before_ms, int64_t *cursor, int64_t *budget) {
     const int64_t in_chapter = (INT64_C(1) << CHAPTER_BITS) - 1;
-    sqlite3_stmt *first_event = s->statements[SQL_PRUNE_FIRST_EVENT], *age = s->statements[SQL_PRUNE_CHAPTER_AGE];
+    sqlite3_stmt *first_event = s->statements[SQL_PRUNE_FIRST_HISTORY], *age = s->statements[SQL_PRUNE_CHAPTER_AGE];
     int r = 0;
     int64_t youngest_ms = 0, count = 0;
     sqlite_bind_number(first_event, 1, *cursor);
-    if (sqlite_next(s, SQL_PRUNE_FIRST_EVENT, &r) != ROW_HERE) {
+    if (sqlite_next(s, SQL_PRUNE_FIRST_HISTORY, &r) != ROW_HERE) {
         *cursor = INT64_MAX;
         return r;
     }
     int64_t first = sqlite3_column_int64(first_event, 0) & ~in_chapter, last = first | in_chapter;
     bool is_oldest_old = sqlite3_column_int64(first_event, 1) < before_ms;
-    sqlite_leave(s, SQL_PRUNE_FIRST_EVENT);
+    sqlite_leave(s, SQL_PRUNE_FIRST_HISTORY);
     if (!is_oldest_old) {
         *cursor = next_project(first);
         --*budget;
@@ -103,6 +123,10 @@ int sqlite_prune(Store *store, int64_t events_before_ms, int64_t requests_before
     int64_t cursor = s->prune_cursor, left = budget < INT_MAX ? (int64_t)budget : INT_MAX;
     bool is_at_requests = s->prune_is_at_requests;
     int r = sqlite_begin(store);
+    if (r == 0)
+        r = sqlite_flush(s);
+    if (r == 0)
+        r = sqlite_begin_write(s);
     if (r != 0)
         return r;
     while (r == 0 && left > 0 && !(is_at_requests && cursor == INT64_MAX)) {

@@ -1,7 +1,9 @@
-/* Pages for lists, what authentication looks up, and counts. One SELECT each, so each sees one state of the database. */
+/* Pages for lists, and counts: one SELECT each, so each sees one state of the database, with all that is committed. And
+ * what authentication looks up. */
 #include <errno.h>
 #include <stdint.h>
 
+#include "store/changes.h"
 #include "store/sqlite.h"
 
 static int64_t limit_of(const ReadQuery *query) {
@@ -11,27 +13,28 @@ static int64_t limit_of(const ReadQuery *query) {
 static int each_row(SqliteStore *s, const StoreRows *rows, sqlite3_stmt *statement, ListQuery list) {
     StackRow stack;
     RequestRow request;
-    EventRow event;
     ProjectRow project;
     KeyRow key;
+    const ResidentProject *resident;
     int64_t number;
     int r;
     switch (list) {
     case LIST_STACKS:
         r = sqlite_decode_stack(s, statement, NULL, &stack);
         return r != 0 ? r : rows->stack(rows->arg, &stack);
-    case LIST_EVENTS:
-        r = sqlite_decode_event(s, statement, &event);
-        return r != 0 ? r : rows->event(rows->arg, &event);
     case LIST_PROJECTS:
         r = sqlite_decode_project(s, statement, NULL, &project, &number);
-        return r != 0 ? r : rows->project(rows->arg, &project);
+        resident = r == 0 ? resident_project(&s->resident, project.name) : NULL;
+        if (r == 0 && resident != NULL)
+            project = resident->image->row;
+        return r != 0 || project.is_deleted ? r : rows->project(rows->arg, &project);
     case LIST_KEYS:
         r = sqlite_decode_key(s, statement, NULL, &key);
         return r != 0 ? r : rows->key(rows->arg, &key);
     case LIST_QUEUE:
         r = sqlite_decode_request(s, statement, NULL, &request);
         return r != 0 ? r : rows->request(rows->arg, &request);
+    case LIST_EVENTS:
     case LIST_WATCHED:
         break;
     }
@@ -46,20 +49,31 @@ static int read_rows(SqliteStore *s, const ReadQuery *query, StatementId id, con
     return r;
 }
 
+static int64_t after_of(const ReadQuery *query) {
+    return query->after == FIELD_ABSENT || query->after < 0 ? 0 : query->after;
+}
+
 /* The part of a project's ids that a page starts behind. */
 static void bind_page(sqlite3_stmt *statement, const ReadQuery *query, int64_t project) {
-    int64_t after = query->after == FIELD_ABSENT || query->after < 0 ? 0 : query->after;
+    int64_t after = after_of(query);
     sqlite_bind_number(statement, 1, sqlite_row_id(project, after < ROW_MASK ? after : ROW_MASK));
     sqlite_bind_number(statement, 2, sqlite_row_id(project, ROW_MASK));
     sqlite_bind_number(statement, 3, limit_of(query));
 }
 
+/* A project in memory is newer there. */
 static int read_stacks(SqliteStore *s, const ReadQuery *query, const StoreRows *rows, int64_t project) {
+    const ResidentProject *resident = resident_project(&s->resident, query->project);
+    if (resident != NULL)
+        return resident_each_stack(resident, after_of(query), query->limit, rows->stack, rows->arg);
     bind_page(s->statements[SQL_LIST_STACKS_FROM], query, project);
     return read_rows(s, query, SQL_LIST_STACKS_FROM, rows);
 }
 
 static int read_queue(SqliteStore *s, const ReadQuery *query, const StoreRows *rows, int64_t project) {
+    const ResidentProject *resident = resident_project(&s->resident, query->project);
+    if (resident != NULL)
+        return resident_each_queued(resident, after_of(query), query->limit, rows->request, rows->arg);
     bind_page(s->statements[SQL_LIST_QUEUE_FROM], query, project);
     return read_rows(s, query, SQL_LIST_QUEUE_FROM, rows);
 }
@@ -96,13 +110,14 @@ static int watched_request(SqliteStore *s, sqlite3_stmt *statement, const StoreR
     return r != 0 ? r : rows->watched_request(rows->arg, project, &row);
 }
 
+/* Of all projects, once a start: the tables have to have everything. */
 static int read_watched(SqliteStore *s, const StoreRows *rows) {
     const struct {
         StatementId id;
         int (*hand_over)(SqliteStore *, sqlite3_stmt *, const StoreRows *, const ProjectRow *);
     } parts[] = {{SQL_LIST_WATCHED_STACKS, watched_stack}, {SQL_LIST_WATCHED_REQUESTS, watched_request}};
     OwnerOfRows owner = {0};
-    int r = 0;
+    int r = sqlite_flush(s);
     arena_init(&owner.arena);
     for (size_t i = 0; r == 0 && i < COUNT_OF(parts); i++) {
         sqlite3_stmt *statement = s->statements[parts[i].id];
@@ -117,20 +132,90 @@ static int read_watched(SqliteStore *s, const StoreRows *rows) {
     return r;
 }
 
-static int read_events(SqliteStore *s, const ReadQuery *query, const StoreRows *rows, int64_t project) {
-    bool is_of_one = !slice_is_absent(query->stack_name);
-    StatementId id = is_of_one ? query->newest_first ? SQL_LIST_STACK_EVENTS_BACKWARDS : SQL_LIST_STACK_EVENTS_FROM
-                     : query->newest_first ? SQL_LIST_EVENTS_BACKWARDS
-                                           : SQL_LIST_EVENTS_FROM;
-    bind_page(s->statements[id], query, project);
-    if (is_of_one) {
-        sqlite_bind_number(s->statements[id], 4, project);
-        sqlite_bind_slice(s->statements[id], 5, query->stack_name);
-    }
-    return read_rows(s, query, id, rows);
+/* ---- history ---- */
+
+/* One page of it: what the table has, and what only the log has, which is younger. */
+typedef struct EventPage {
+    SqliteStore *s;
+    const ReadQuery *query;
+    const StoreRows *rows;
+    int64_t project, left;
+} EventPage;
+
+static int each_event(EventPage *page, const EventRow *row) {
+    const ReadQuery *query = page->query;
+    bool is_wanted = row->id > after_of(query) &&
+                     (slice_is_absent(query->stack_name) || slice_equal(row->stack_name, query->stack_name));
+    if (!is_wanted || page->left == 0)
+        return 0;
+    page->left--;
+    return page->rows->event(page->rows->arg, row);
 }
 
+/* The events of one row of history, in the page's direction. */
+static int each_event_of(EventPage *page, Slice bytes) {
+    EventRow events[1 << CHAPTER_BITS];
+    size_t count = 0;
+    Change change;
+    int r;
+    while ((r = changes_next(&bytes, &change)) == 0 && change.kind == CHANGE_EVENT && count < COUNT_OF(events))
+        events[count++] = change.row.event;
+    if (r != CHANGES_END)
+        return sqlite_damaged(page->s, "history");
+    r = 0;
+    for (size_t i = 0; r == 0 && i < count; i++)
+        r = each_event(page, &events[page->query->newest_first ? count - 1 - i : i]);
+    return r;
+}
+
+static int read_stored_events(EventPage *page) {
+    SqliteStore *s = page->s;
+    const ReadQuery *query = page->query;
+    bool is_of_one = !slice_is_absent(query->stack_name);
+    StatementId id = is_of_one             ? query->newest_first ? SQL_STACK_HISTORY_BACKWARDS : SQL_STACK_HISTORY_FROM
+                     : query->newest_first ? SQL_HISTORY_BACKWARDS
+                                           : SQL_HISTORY_FROM;
+    sqlite3_stmt *statement = s->statements[id];
+    int64_t after = after_of(query) < ROW_MASK ? after_of(query) + 1 : ROW_MASK;
+    int r = 0;
+    /* The row that holds the first one wanted begins in its chapter. */
+    sqlite_bind_number(statement, 1, sqlite_row_id(page->project, after >> CHAPTER_BITS << CHAPTER_BITS));
+    sqlite_bind_number(statement, 2, sqlite_row_id(page->project, ROW_MASK));
+    if (is_of_one) {
+        sqlite_bind_number(statement, 3, page->project);
+        sqlite_bind_slice(statement, 4, query->stack_name);
+    }
+    while (r == 0 && page->left > 0 && sqlite_next(s, id, &r) == ROW_HERE)
+        r = each_event_of(
+            page, (Slice){.ptr = sqlite3_column_blob(statement, 0), .len = (size_t)sqlite3_column_bytes(statement, 0)});
+    sqlite_leave(s, id);
+    return r;
+}
+
+static int read_logged_events(EventPage *page) {
+    const ResidentLink *list = &page->s->resident.dirty_events;
+    bool is_backwards = page->query->newest_first;
+    int r = 0;
+    for (const ResidentLink *link = is_backwards ? list->previous : list->next; r == 0 && link != list;
+         link = is_backwards ? link->previous : link->next) {
+        const ResidentEvent *event = (const ResidentEvent *)link;
+        if (event->project->id == page->project)
+            r = each_event_of(page, event->bytes);
+    }
+    return r;
+}
+
+static int read_events(SqliteStore *s, const ReadQuery *query, const StoreRows *rows, int64_t project) {
+    EventPage page = {
+        .s = s, .query = query, .rows = rows, .project = project, .left = query->limit > 0 ? query->limit : INT64_MAX};
+    int (*const parts[])(EventPage *) = {read_stored_events, read_logged_events};
+    int r = parts[query->newest_first](&page);
+    return r == 0 ? parts[!query->newest_first](&page) : r;
+}
+
+/* Who is deleted or made again, the table has to know; what else of a project is newer in memory comes from there. */
 static int read_projects(SqliteStore *s, const ReadQuery *query, const StoreRows *rows) {
+    (void)(sqlite_flush(s) == 0);
     sqlite3_stmt *statement = s->statements[SQL_LIST_PROJECTS_FROM];
     sqlite_bind_slice(statement, 1, slice_is_absent(query->after_text) ? (Slice)SLICE_LITERAL("") : query->after_text);
     sqlite_bind_number(statement, 2, limit_of(query));
@@ -171,8 +256,15 @@ int sqlite_read(Store *store, const ReadQuery *query, const StoreRows *rows) {
     bool is_of_project = query->list != LIST_PROJECTS && query->list != LIST_WATCHED &&
                          !(query->list == LIST_KEYS && slice_is_absent(query->project));
     if (is_of_project) {
+        const ResidentProject *resident = resident_project(&s->resident, query->project);
         ProjectRow row = {0};
-        int r = sqlite_find_project(s, query->project, NULL, &row, &project);
+        int r = 0;
+        if (resident != NULL) {
+            row = resident->image->row;
+            project = resident->id;
+        } else {
+            r = sqlite_find_project(s, query->project, NULL, &row, &project);
+        }
         if (r == 0 && row.is_deleted && query->list != LIST_EVENTS)
             r = STORE_NOT_FOUND;
         if (r != 0)
@@ -181,10 +273,25 @@ int sqlite_read(Store *store, const ReadQuery *query, const StoreRows *rows) {
     return read_list(s, query, rows, project);
 }
 
+static int copy_project(Arena *arena, const ProjectRow *row, ProjectRow *out) {
+    ProjectRow copy = *row;
+    int r = arena_copy(arena, row->name, &copy.name);
+    if (r == 0)
+        r = arena_copy(arena, row->prefix, &copy.prefix);
+    if (r == 0)
+        r = arena_copy(arena, row->initial_commit, &copy.initial_commit);
+    if (r == 0)
+        *out = copy;
+    return r;
+}
+
 int sqlite_find_project_row(Store *store, Slice name, Arena *arena, ProjectRow *project) {
+    SqliteStore *s = sqlite_store(store);
+    const ResidentProject *resident = resident_project(&s->resident, name);
     ProjectRow row = {0};
     int64_t number;
-    int r = sqlite_find_project(sqlite_store(store), name, arena, &row, &number);
+    int r = resident != NULL ? copy_project(arena, &resident->image->row, &row)
+                             : sqlite_find_project(s, name, arena, &row, &number);
     if (r == 0 && row.is_deleted)
         r = STORE_NOT_FOUND;
     if (r == 0)
@@ -192,44 +299,27 @@ int sqlite_find_project_row(Store *store, Slice name, Arena *arena, ProjectRow *
     return r;
 }
 
-/* The project of a key, by its number: its name is the key row's. */
-static int find_project_of_key(SqliteStore *s, int64_t number, Arena *arena, ProjectRow *out) {
-    sqlite3_stmt *statement = s->statements[SQL_PROJECT_BY_NUMBER];
-    sqlite_bind_number(statement, 1, number);
-    int r = STORE_NOT_FOUND;
-    if (sqlite_next(s, SQL_PROJECT_BY_NUMBER, &r) == ROW_HERE) {
-        r = sqlite_decode_project(s, statement, arena, out, &number);
-        sqlite_leave(s, SQL_PROJECT_BY_NUMBER);
-    }
-    return r == 0 && out->is_deleted ? STORE_NOT_FOUND : r;
-}
-
 int sqlite_find_key(Store *store, Slice id, Arena *arena, KeyRow *key, ProjectRow *project) {
     SqliteStore *s = sqlite_store(store);
     sqlite3_stmt *statement = s->statements[SQL_KEY_BY_ID];
     KeyRow found = {0};
-    ProjectRow owner = {0};
-    int64_t number = 0;
     sqlite_bind_slice(statement, 2, id);
     int r = STORE_NOT_FOUND;
     if (sqlite_next(s, SQL_KEY_BY_ID, &r) == ROW_HERE) {
         r = sqlite_decode_key(s, statement, arena, &found);
-        number = sqlite3_column_int64(statement, 8);
         sqlite_leave(s, SQL_KEY_BY_ID);
     }
     if (r == 0)
-        r = find_project_of_key(s, number, arena, &owner);
-    if (r == 0) {
+        r = sqlite_find_project_row(store, found.project, arena, project);
+    if (r == 0)
         *key = found;
-        *project = owner;
-    }
     return r;
 }
 
 int sqlite_counts(Store *store, StoreCounts *out) {
     SqliteStore *s = sqlite_store(store);
     StoreCounts counts = {0};
-    int r = 0;
+    int r = sqlite_flush(s);
     while (r == 0 && sqlite_next(s, SQL_COUNT_PROJECTS_KEYS, &r) == ROW_HERE) {
         counts.projects = sqlite3_column_int64(s->statements[SQL_COUNT_PROJECTS_KEYS], 0);
         counts.keys = sqlite3_column_int64(s->statements[SQL_COUNT_PROJECTS_KEYS], 1);

@@ -101,15 +101,17 @@ static void next_bytes(Columns *c, uint8_t *out, int size) {
         c->is_impossible = true;
 }
 
-static int decoded(SqliteStore *s, const Columns *c, const char *table) {
-    if (c->is_short_of_memory)
-        return -ENOMEM;
-    if (!c->is_impossible)
-        return 0;
+int sqlite_damaged(SqliteStore *s, const char *table) {
     (void)snprintf(s->reason, sizeof s->reason, "%s is damaged: a row of table %s holds what no version writes",
                    s->db_path, table);
     s->is_broken = true;
     return STORE_BROKEN;
+}
+
+static int decoded(SqliteStore *s, const Columns *c, const char *table) {
+    if (c->is_short_of_memory)
+        return -ENOMEM;
+    return c->is_impossible ? sqlite_damaged(s, table) : 0;
 }
 
 int sqlite_decode_project(SqliteStore *s, sqlite3_stmt *row, Arena *arena, ProjectRow *out, int64_t *project) {
@@ -206,21 +208,4 @@ int sqlite_decode_key(SqliteStore *s, sqlite3_stmt *row, Arena *arena, KeyRow *o
     out->last_used_ms = next_number(&c);
     out->revoked_ms = next_number(&c);
     return decoded(s, &c, "api_key");
-}
-
-int sqlite_decode_event(SqliteStore *s, sqlite3_stmt *row, EventRow *out) {
-    Columns c = {.row = row};
-    out->id = next_number(&c) & ROW_MASK;
-    out->at_ms = next_number(&c);
-    out->kind = next_choice(&c, EVENT_KIND_COUNT);
-    out->stack_number = next_number(&c);
-    out->stack_name = next_text(&c);
-    out->generation = next_number(&c);
-    out->branch = next_text(&c);
-    out->commit = next_text(&c);
-    out->by = next_text(&c);
-    out->outcome = next_text(&c);
-    out->note = next_text(&c);
-    out->holder_json = next_text(&c);
-    return decoded(s, &c, "event");
 }

@@ -6,8 +6,7 @@
  */
 #include "store/sqlite.h"
 
-_Static_assert(CHAPTER_BITS == 8 && ROW_BITS == 42 && STACK_AVAILABLE == 0 && STACK_DIRTY == 2 && STACK_RETIRING == 4 &&
-                   REQUEST_QUEUED == 0,
+_Static_assert(CHAPTER_BITS == 8 && ROW_BITS == 42 && REQUEST_QUEUED == 0,
                "the texts below and the schema's indexes say so");
 
 #define PROJECT_COLUMNS                                                                                                \
@@ -22,15 +21,9 @@ _Static_assert(CHAPTER_BITS == 8 && ROW_BITS == 42 && STACK_AVAILABLE == 0 && ST
 #define REQUEST_COLUMNS                                                                                                \
     "id, state, why, outcome, created_ms, ended_ms, lease_seconds, purpose, stack_number, generation, is_reused, "     \
     "from_queue, request_id, branch, commit_id, stack_name, ended_by, holder, is_heard, is_joined"
-#define KEY_COLUMNS "k.id, p.name, k.scope, k.hash, k.label, k.created_ms, k.last_used_ms, k.revoked_ms, k.project"
-#define EVENT_COLUMNS                                                                                                  \
-    "e.id, e.at_ms, e.kind, e.stack_number, e.stack_name, e.generation, e.branch, e.commit_id, e.asker, e.outcome, "   \
-    "e.note, e.holder"
-#define IS_WAITING "state = 0 AND is_heard = 1"
-#define IS_FREE "state = 0 AND quiet_until_ms = 0"
+#define KEY_COLUMNS "k.id, p.name, k.scope, k.hash, k.label, k.created_ms, k.last_used_ms, k.revoked_ms"
 
-/* Bound by bind_stack. The guard is the image loaded; the name is in it because an index need not be touched
- * for a column that is not set, and names almost never change. */
+/* Bound by bind_stack. */
 #define STACK_SET                                                                                                      \
     "state = ?3, generation = ?4, quiet_until_ms = ?5, requested = ?6, branch = ?7, last_commit = ?8, "                \
     "is_content_unknown = ?9, requested_ms = ?10, created_ms = ?11, modified_ms = ?12, ticket = ?13, "                 \
@@ -57,22 +50,6 @@ const char *const sqlite_statement_texts[STATEMENT_COUNT] = {
         "created_ms = ?10, stack_count = ?11, leased_count = ?12, first_unused = ?13, "
         "last_generation = ?14, last_ticket = ?15, last_event = ?16, queued_count = ?17 WHERE id = ?1",
 
-    /* Loads are bound alike: ?1 project, ?2 text, ?3 limit, ?4 second text; or ?1 and ?2 the first and last id. */
-    [SQL_STACK_BY_NAME] = "SELECT " STACK_COLUMNS " FROM stack WHERE project = ?1 AND name = ?2",
-    [SQL_STACK_BY_NUMBER] = "SELECT " STACK_COLUMNS " FROM stack WHERE id = ?1",
-    [SQL_STACK_HIGHEST] = "SELECT " STACK_COLUMNS " FROM stack WHERE id BETWEEN ?1 AND ?2 AND state <> 4 "
-                          "ORDER BY id DESC LIMIT ?3",
-    [SQL_STACK_FREE_ON_BRANCH] = "SELECT " STACK_COLUMNS " FROM stack WHERE project = ?1 AND branch = ?2 AND " IS_FREE
-                                 " ORDER BY requested DESC, id DESC LIMIT ?3",
-    [SQL_STACK_FREE_AT_COMMIT] =
-        "SELECT " STACK_COLUMNS " FROM stack WHERE project = ?1 AND branch = ?2 AND last_commit = ?4 "
-        "AND " IS_FREE " AND is_content_unknown = 0 AND last_commit IS NOT NULL "
-        "ORDER BY requested DESC, id DESC LIMIT ?3",
-    [SQL_STACK_FREE_OLDEST] =
-        "SELECT " STACK_COLUMNS " FROM stack WHERE project = ?1 AND " IS_FREE " ORDER BY requested, id LIMIT ?3",
-    [SQL_STACK_DIRTY_OLDEST] = "SELECT " STACK_COLUMNS " FROM stack WHERE project = ?1 AND state = 2 "
-                               "AND quiet_until_ms = 0 ORDER BY dirty_since, id LIMIT ?3",
-    [SQL_STACK_NUMBERS_FROM] = "SELECT id FROM stack WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
     [SQL_STACK_INSERT] =
         "INSERT INTO stack (id, project, name, state, generation, quiet_until_ms, requested, branch, "
         "last_commit, is_content_unknown, requested_ms, created_ms, modified_ms, ticket, lease_seconds, "
@@ -80,18 +57,11 @@ const char *const sqlite_statement_texts[STATEMENT_COUNT] = {
         "before_requested, before_requested_ms, quiet_seconds, quiet_untold_seconds, quiet_ticket) "
         "VALUES (?1, ?23, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, "
         "?20, ?21, ?22, ?26, ?27, ?28, ?29, ?30, ?31)",
-    [SQL_STACK_UPDATE] =
-        "UPDATE stack SET " STACK_SET " WHERE id = ?1 AND name = ?2 AND state = ?24 AND generation = ?25",
-    [SQL_STACK_RENAME] = "UPDATE stack SET name = ?2, " STACK_SET " WHERE id = ?1 AND state = ?24 AND generation = ?25",
-    [SQL_STACK_DELETE] = "DELETE FROM stack WHERE id = ?1 AND state = ?2 AND generation = ?3",
+    [SQL_STACK_UPDATE] = "UPDATE stack SET name = ?2, " STACK_SET " WHERE id = ?1",
+    [SQL_STACK_DELETE] = "DELETE FROM stack WHERE id = ?1",
 
     [SQL_REQUEST_BY_ID] = "SELECT " REQUEST_COLUMNS " FROM request WHERE project = ?1 AND request_id = ?2",
     [SQL_REQUEST_BY_TICKET] = "SELECT " REQUEST_COLUMNS " FROM request WHERE id = ?1",
-    /* The waiting of a queue: ?1 project, ?2 purpose. */
-    [SQL_REQUEST_QUEUE] = "SELECT " REQUEST_COLUMNS " FROM request WHERE project = ?1 AND purpose = ?2 AND " IS_WAITING
-                          " ORDER BY id LIMIT ?3",
-    [SQL_REQUEST_COUNT_BEFORE] =
-        "SELECT count(*) FROM request WHERE project = ?1 AND purpose = ?2 AND id < ?3 AND " IS_WAITING,
     [SQL_REQUEST_INSERT] =
         "INSERT INTO request (id, project, state, why, outcome, created_ms, ended_ms, lease_seconds, purpose, "
         "stack_number, generation, is_reused, from_queue, request_id, branch, commit_id, stack_name, "
@@ -103,6 +73,7 @@ const char *const sqlite_statement_texts[STATEMENT_COUNT] = {
         "generation = ?7, is_reused = ?8, from_queue = ?9, stack_name = ?10, ended_by = ?11, holder = ?12, "
         "is_heard = ?13, is_joined = ?14 WHERE id = ?1",
 
+    /* Loads are bound alike: ?1 project, ?2 text, ?3 limit. */
     [SQL_KEY_BY_ID] = "SELECT " KEY_COLUMNS " FROM api_key k JOIN project p ON p.id = k.project WHERE k.id = ?2",
     [SQL_KEYS_OF_PROJECT] = "SELECT " KEY_COLUMNS " FROM api_key k CROSS JOIN project p ON p.id = k.project "
                             "WHERE k.project = ?1 ORDER BY k.created_ms, k.id LIMIT ?3",
@@ -113,10 +84,15 @@ const char *const sqlite_statement_texts[STATEMENT_COUNT] = {
     [SQL_KEY_DELETE] = "DELETE FROM api_key WHERE id = ?1 AND project = ?2",
     [SQL_KEY_USED] = "UPDATE api_key SET last_used_ms = ?2 WHERE id = ?1",
 
-    [SQL_EVENT_INSERT] =
-        "INSERT INTO event (id, at_ms, kind, stack_number, stack_name, generation, branch, commit_id, asker, "
-        "outcome, note, holder) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    [SQL_HISTORY_INSERT] = "INSERT INTO history (id, last_ms, count, bytes) VALUES (?1, ?2, ?3, ?4)",
     [SQL_CHAPTER_INSERT] = "INSERT OR IGNORE INTO event_chapter (project, stack_name, chapter) VALUES (?1, ?2, ?3)",
+
+    [SQL_CHAPTER_DELETE] = "DELETE FROM event_chapter WHERE project = ?1 AND stack_name = ?2 AND chapter = ?3",
+    [SQL_PENDING_UPDATE] = "UPDATE pending SET bytes = ?2 WHERE slot = ?1",
+    [SQL_PENDING_INSERT] = "INSERT INTO pending (slot, bytes) VALUES (?1, ?2)",
+    [SQL_PENDING_SLOTS] = "SELECT bytes FROM pending ORDER BY slot",
+    [SQL_PENDING_DONE] = "SELECT number FROM pending_done WHERE id = 1",
+    [SQL_PENDING_SET_DONE] = "UPDATE pending_done SET number = ?1 WHERE id = 1",
 
     [SQL_LIST_STACKS_FROM] = "SELECT " STACK_COLUMNS " FROM stack WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3",
     [SQL_LIST_QUEUE_FROM] =
@@ -124,22 +100,19 @@ const char *const sqlite_statement_texts[STATEMENT_COUNT] = {
     [SQL_LIST_WATCHED_STACKS] = "SELECT " STACK_COLUMNS " FROM stack WHERE quiet_until_ms <> 0 "
                                 "OR (ticket <> 0 AND (lease_seconds > 0 OR is_collected = 0)) ORDER BY id",
     [SQL_LIST_WATCHED_REQUESTS] = "SELECT " REQUEST_COLUMNS " FROM request WHERE state = 0 ORDER BY id",
-    [SQL_LIST_EVENTS_FROM] = "SELECT " EVENT_COLUMNS " FROM event e WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3",
-    [SQL_LIST_EVENTS_BACKWARDS] =
-        "SELECT " EVENT_COLUMNS " FROM event e WHERE id > ?1 AND id <= ?2 ORDER BY id DESC LIMIT ?3",
-    /* CROSS JOIN: the chapters are walked, each opens its run of events; neither side is sorted. The unary plus keeps
-     * the page's bounds from being taken for the run's. */
-    [SQL_LIST_STACK_EVENTS_FROM] =
-        "SELECT " EVENT_COLUMNS " FROM event_chapter c CROSS JOIN event e "
-        "WHERE c.project = ?4 AND c.stack_name = ?5 AND c.chapter >= (?1 & 0x3ffffffffff) >> 8 "
-        "AND e.id BETWEEN (?4 << 42) + (c.chapter << 8) AND (?4 << 42) + (c.chapter << 8) + 255 "
-        "AND +e.id > ?1 AND +e.id <= ?2 AND e.stack_name = ?5 ORDER BY c.chapter, e.id LIMIT ?3",
-    [SQL_LIST_STACK_EVENTS_BACKWARDS] =
-        "SELECT " EVENT_COLUMNS " FROM event_chapter c CROSS JOIN event e "
-        "WHERE c.project = ?4 AND c.stack_name = ?5 "
-        "AND e.id BETWEEN (?4 << 42) + (c.chapter << 8) AND (?4 << 42) + (c.chapter << 8) + 255 "
-        "AND +e.id > ?1 AND +e.id <= ?2 AND e.stack_name = ?5 "
-        "ORDER BY c.chapter DESC, e.id DESC LIMIT ?3",
+    /* History by rows: ?1 and ?2 the first and last id; of one stack ?3 project, ?4 name. CROSS JOIN: the chapters are
+     * walked, each opens its run of rows; neither side is sorted. The unary plus keeps the page's bounds from being taken
+     * for the run's. */
+    [SQL_HISTORY_FROM] = "SELECT bytes FROM history WHERE id >= ?1 AND id <= ?2 ORDER BY id",
+    [SQL_HISTORY_BACKWARDS] = "SELECT bytes FROM history WHERE id >= ?1 AND id <= ?2 ORDER BY id DESC",
+    [SQL_STACK_HISTORY_FROM] = "SELECT h.bytes FROM event_chapter c CROSS JOIN history h "
+                               "WHERE c.project = ?3 AND c.stack_name = ?4 AND c.chapter >= (?1 & 0x3ffffffffff) >> 8 "
+                               "AND h.id BETWEEN (?3 << 42) + (c.chapter << 8) AND (?3 << 42) + (c.chapter << 8) + 255 "
+                               "AND +h.id >= ?1 AND +h.id <= ?2 ORDER BY c.chapter, h.id",
+    [SQL_STACK_HISTORY_BACKWARDS] =
+        "SELECT h.bytes FROM event_chapter c CROSS JOIN history h WHERE c.project = ?3 AND c.stack_name = ?4 "
+        "AND h.id BETWEEN (?3 << 42) + (c.chapter << 8) AND (?3 << 42) + (c.chapter << 8) + 255 "
+        "AND +h.id >= ?1 AND +h.id <= ?2 ORDER BY c.chapter DESC, h.id DESC",
     [SQL_LIST_PROJECTS_FROM] =
         "SELECT " PROJECT_COLUMNS " FROM project WHERE name > ?1 AND is_deleted = 0 ORDER BY name LIMIT ?2",
     [SQL_LIST_KEYS_FROM] =
@@ -155,11 +128,9 @@ const char *const sqlite_statement_texts[STATEMENT_COUNT] = {
                                 "api_key WHERE revoked_ms = 0)",
     [SQL_COUNT_STACKS] = "SELECT state, count(*) FROM stack GROUP BY state",
 
-    [SQL_PRUNE_FIRST_EVENT] = "SELECT id, at_ms FROM event WHERE id >= ?1 ORDER BY id LIMIT 1",
-    [SQL_PRUNE_CHAPTER_AGE] = "SELECT max(at_ms), count(*) FROM event WHERE id BETWEEN ?1 AND ?2",
-    [SQL_PRUNE_CHAPTER_ROWS] = "DELETE FROM event_chapter WHERE project = ?3 AND chapter = ?4 AND stack_name IN "
-                               "(SELECT stack_name FROM event WHERE id BETWEEN ?1 AND ?2)",
-    [SQL_PRUNE_CHAPTER_EVENTS] = "DELETE FROM event WHERE id BETWEEN ?1 AND ?2",
+    [SQL_PRUNE_FIRST_HISTORY] = "SELECT id, last_ms FROM history WHERE id >= ?1 ORDER BY id LIMIT 1",
+    [SQL_PRUNE_CHAPTER_AGE] = "SELECT max(last_ms), sum(count) FROM history WHERE id BETWEEN ?1 AND ?2",
+    [SQL_PRUNE_HISTORY] = "DELETE FROM history WHERE id BETWEEN ?1 AND ?2",
     [SQL_PRUNE_REQUESTS_FROM] =
         "SELECT id, state, created_ms, ended_ms FROM request WHERE id >= ?1 ORDER BY id LIMIT ?2",
     [SQL_PRUNE_REQUEST] = "DELETE FROM request WHERE id = ?1",

@@ -1,5 +1,5 @@
 /*
- * Where the rows are kept. Loads and saves working sets; knows no rule but the sort orders of its indexes.
+ * Where the rows are kept. Loads and saves working sets; knows no rule but the sort orders of what it finds.
  *
  * One engine per StoreVtable; SQLite now, PostgreSQL later, an array in the tests: one contract suite runs them all.
  * Synchronous; a Store belongs to the one thread that made a call on it first (the worker), after store_open returned.
@@ -129,8 +129,8 @@ int store_prune(Store *store, int64_t events_before_ms, int64_t requests_before_
 /* An online copy to `path`, some pages per call. 0: call again; STORE_DONE: complete, synced, renamed into place; or an
  * error, the partial file removed. Refuses an existing path (-EEXIST). path NULL: gives up the copy under way. */
 int store_backup_step(Store *store, const char *path) MUST_USE;
-/* Called when there is nothing to do: checkpoints, if there is anything to copy (past WAL_PAGES_MAX store_begin does). 0 or
- * an error worth a log line. */
+/* Called when there is nothing to do, for what can wait: flushes and checkpoints, if there is anything to (past a ceiling
+ * store_begin does). 0 or an error worth a log line. */
 int store_idle(Store *store) MUST_USE;
 /* One sentence about the last failure, for the log; valid until the next call. */
 const char *store_reason(const Store *store);

@@ -148,8 +148,8 @@ static void every_statement_seeks(void **state) {
         assert_int_equal(sqlite3_prepare_v2(sqlite_store_connection(w->store), sql, -1, &plan, NULL), SQLITE_OK);
         while (sqlite3_step(plan) == SQLITE_ROW) {
             const char *step = (const char *)sqlite3_column_text(plan, 3);
-            if (id == SQL_LIST_WATCHED_STACKS ||
-                id == SQL_LIST_WATCHED_REQUESTS) /* once, at the start: one pass beats an index that each grant pays */
+            if (id == SQL_LIST_WATCHED_STACKS || id == SQL_LIST_WATCHED_REQUESTS ||
+                id == SQL_PENDING_SLOTS) /* once, at the start: one pass beats an index that each grant pays */
                 continue;
             if (strncmp(step, "SCAN", 4) == 0 || strstr(step, "TEMP B-TREE") != NULL)
                 fail_msg("%s: %s", sqlite_statement_texts[id], step);
@@ -192,7 +192,7 @@ static void newer_schema_is_refused_naming_both(void **state) {
     assert_reason_has(w, "stack-coordinator 9.9.9");
     assert_reason_has(w, "stack-coordinator 1.2.3");
     assert_reason_has(w, "schema 7");
-    run_sql(w->db, "PRAGMA user_version = 2");
+    run_sql(w->db, "PRAGMA user_version = 1");
     assert_int_equal(open_in(w, w->data_dir, &w->store), 0); /* nothing was changed, and the lock is free */
 }
 

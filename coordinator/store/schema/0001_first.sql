@@ -33,40 +33,44 @@ CREATE TABLE project (
     first_unused         INTEGER NOT NULL,
     last_generation      INTEGER NOT NULL,
     last_ticket          INTEGER NOT NULL,
-    last_event           INTEGER NOT NULL
+    last_event           INTEGER NOT NULL,
+    queued_count         INTEGER NOT NULL
 ) STRICT;
 
+-- No index but the key: the orders a request is served in are kept in memory. What a stack was before a grant from the
+-- queue is kept until the grant is collected; quiet is kept as what it may take at most, since deadlines are not read back
+-- after a start.
 CREATE TABLE stack (
-    id                 INTEGER PRIMARY KEY, -- project << 42 | number
-    project            INTEGER NOT NULL,
-    name               TEXT NOT NULL,
-    state              INTEGER NOT NULL,
-    generation         INTEGER NOT NULL,
-    quiet_until_ms     INTEGER NOT NULL,
-    requested          INTEGER NOT NULL,
-    branch             TEXT,
-    last_commit        TEXT,
-    is_content_unknown INTEGER NOT NULL,
-    requested_ms       INTEGER NOT NULL,
-    created_ms         INTEGER NOT NULL,
-    modified_ms        INTEGER NOT NULL,
-    ticket             INTEGER NOT NULL,
-    lease_seconds      INTEGER NOT NULL,
-    since_ms           INTEGER NOT NULL,
-    is_collected       INTEGER NOT NULL,
-    purpose            INTEGER NOT NULL,
-    dirty_since        INTEGER NOT NULL,
-    clean_failures     INTEGER NOT NULL,
-    url                TEXT,
-    note               TEXT,
-    holder             TEXT
+    id                   INTEGER PRIMARY KEY, -- project << 42 | number
+    project              INTEGER NOT NULL,
+    name                 TEXT NOT NULL,
+    state                INTEGER NOT NULL,
+    generation           INTEGER NOT NULL,
+    quiet_until_ms       INTEGER NOT NULL,
+    requested            INTEGER NOT NULL,
+    branch               TEXT,
+    last_commit          TEXT,
+    is_content_unknown   INTEGER NOT NULL,
+    requested_ms         INTEGER NOT NULL,
+    created_ms           INTEGER NOT NULL,
+    modified_ms          INTEGER NOT NULL,
+    ticket               INTEGER NOT NULL,
+    lease_seconds        INTEGER NOT NULL,
+    since_ms             INTEGER NOT NULL,
+    is_collected         INTEGER NOT NULL,
+    purpose              INTEGER NOT NULL,
+    dirty_since          INTEGER NOT NULL,
+    clean_failures       INTEGER NOT NULL,
+    url                  TEXT,
+    note                 TEXT,
+    holder               TEXT,
+    before_branch        TEXT,
+    before_requested     INTEGER NOT NULL,
+    before_requested_ms  INTEGER NOT NULL,
+    quiet_seconds        INTEGER NOT NULL,
+    quiet_untold_seconds INTEGER NOT NULL,
+    quiet_ticket         INTEGER NOT NULL
 ) STRICT;
--- Each index costs every grant and every release; these are the orders a request is served in, and no more.
-CREATE UNIQUE INDEX stack_by_name ON stack (project, name);
-CREATE INDEX stack_free_on_branch ON stack (project, branch, requested) WHERE state = 0 AND quiet_until_ms = 0;
-CREATE INDEX stack_free_at_commit ON stack (project, branch, last_commit, requested)
-    WHERE state = 0 AND quiet_until_ms = 0 AND is_content_unknown = 0 AND last_commit IS NOT NULL;
-CREATE INDEX stack_free_oldest ON stack (project, requested) WHERE state = 0 AND quiet_until_ms = 0;
 
 CREATE TABLE request (
     id            INTEGER PRIMARY KEY, -- project << 42 | ticket
@@ -87,9 +91,12 @@ CREATE TABLE request (
     commit_id     TEXT,
     stack_name    TEXT,
     ended_by      TEXT,
-    holder        TEXT
+    holder        TEXT,
+    is_heard      INTEGER NOT NULL,
+    is_joined     INTEGER NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX request_by_id ON request (project, request_id) WHERE request_id IS NOT NULL;
+CREATE INDEX request_waiting ON request (id) WHERE state = 0; -- queued
 
 CREATE TABLE api_key (
     id           TEXT PRIMARY KEY,
@@ -103,26 +110,33 @@ CREATE TABLE api_key (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX api_key_by_project ON api_key (project, created_ms, id);
 
-CREATE TABLE event (
-    id           INTEGER PRIMARY KEY, -- project << 42 | event
-    at_ms        INTEGER NOT NULL,
-    kind         INTEGER NOT NULL,
-    stack_number INTEGER NOT NULL,
-    stack_name   TEXT,
-    generation   INTEGER NOT NULL,
-    branch       TEXT,
-    commit_id    TEXT,
-    asker        TEXT,
-    outcome      TEXT,
-    note         TEXT,
-    holder       TEXT
+-- The history: up to 256 events that follow one another in a row, as store/changes.h writes them. A row an event cost a
+-- third of all instructions of an operation.
+CREATE TABLE history (
+    id      INTEGER PRIMARY KEY, -- project << 42 | id of the first event
+    last_ms INTEGER NOT NULL,    -- when the youngest of them happened
+    count   INTEGER NOT NULL,
+    bytes   BLOB NOT NULL
 ) STRICT;
 -- The history of one stack, found by chapters: 256 events of the project are one, and a row here says that the chapter
--- has at least one event of this stack. A page reads at most 256 events for each it shows. An index over the events
--- themselves cost 20 % of all instructions of an operation; a row for every chapter costs next to nothing.
+-- has at least one event of this stack. A page reads at most 256 events for each it shows.
 CREATE TABLE event_chapter (
     project    INTEGER NOT NULL,
     stack_name TEXT NOT NULL,
     chapter    INTEGER NOT NULL, -- event >> 8
     PRIMARY KEY (project, stack_name, chapter)
 ) STRICT, WITHOUT ROWID;
+
+-- What is committed is first kept as bytes (store/changes.h), in slots that are written over and over, and brought into
+-- the tables later, many transactions at a time: a grant and a release that follow each other then cost one row, and a
+-- COMMIT writes one page for some thirty operations instead of ten. Each slot has the same size, so writing it changes its
+-- page alone. A slot belongs to the log while its number, its first 8 bytes, follows on pending_done.number.
+CREATE TABLE pending (
+    slot  INTEGER PRIMARY KEY, -- 0, 1, …
+    bytes BLOB NOT NULL
+) STRICT;
+CREATE TABLE pending_done (
+    id     INTEGER PRIMARY KEY CHECK (id = 1),
+    number INTEGER NOT NULL -- of the last slot that is in the tables
+) STRICT;
+INSERT INTO pending_done (id, number) VALUES (1, 0);

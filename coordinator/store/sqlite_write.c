@@ -1,6 +1,6 @@
 /*
- * Changed rows → statements, each row once. Invariant: an update or a deletion that does not meet the row it expects is a
- * conflict, and the whole transaction is rolled back.
+ * Rows → statements. Projects, stacks, requests and history come from a flush or a replay, which write final images over
+ * whatever is there; keys are written by the transaction that changes them, and guarded.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -11,14 +11,11 @@
 #define bind_number sqlite_bind_number
 #define bind_slice sqlite_bind_slice
 
-/* Runs a statement that must change one row. */
-static int run_on_one(SqliteStore *s, StatementId id, Slice project, const char *table, int64_t number) {
+#define NOT_THERE 1000 /* of write functions, between themselves: no row has that key */
+
+static int run_on_one(SqliteStore *s, StatementId id) {
     int r = sqlite_run(s, id);
-    if (r != 0 || sqlite3_changes(s->db) == 1)
-        return r;
-    (void)snprintf(s->reason, sizeof s->reason, "%s: %s %lld of project %.*s is not as it was loaded", s->db_path,
-                   table, (long long)number, SLICE_PRINT(project));
-    return STORE_CONFLICT;
+    return r != 0 || sqlite3_changes(s->db) == 1 ? r : NOT_THERE;
 }
 
 /* ---- projects ---- */
@@ -42,10 +39,10 @@ static void bind_project(sqlite3_stmt *statement, const ProjectRow *p) {
     bind_number(statement, 17, p->queued_count);
 }
 
-static int insert_project(SqliteStore *s, const WorkingSet *set, int64_t *project) {
+int sqlite_insert_project(SqliteStore *s, const ProjectRow *row, int64_t *project) {
     sqlite3_stmt *statement = s->statements[SQL_PROJECT_INSERT];
-    bind_slice(statement, 1, set->project_name);
-    bind_project(statement, &set->project);
+    bind_slice(statement, 1, row->name);
+    bind_project(statement, row);
     int r = sqlite_run(s, SQL_PROJECT_INSERT);
     if (r != 0)
         return r;
@@ -57,11 +54,11 @@ static int insert_project(SqliteStore *s, const WorkingSet *set, int64_t *projec
     return STORE_FULL;
 }
 
-static int update_project(SqliteStore *s, const WorkingSet *set, int64_t project) {
+int sqlite_write_project(SqliteStore *s, int64_t project, const ProjectRow *row) {
     sqlite3_stmt *statement = s->statements[SQL_PROJECT_UPDATE];
     bind_number(statement, 1, project);
-    bind_project(statement, &set->project);
-    return run_on_one(s, SQL_PROJECT_UPDATE, set->project_name, "project", project);
+    bind_project(statement, row);
+    return sqlite_run(s, SQL_PROJECT_UPDATE);
 }
 
 /* ---- stacks ---- */
@@ -97,55 +94,20 @@ static void bind_stack(sqlite3_stmt *statement, int64_t id, const StackRow *row)
     bind_number(statement, 31, row->quiet_ticket);
 }
 
-static int update_stack(SqliteStore *s, const WorkingSet *set, int64_t id, const StackSlot *slot) {
-    StatementId ways[] = {SQL_STACK_UPDATE, SQL_STACK_RENAME};
-    int r = 0;
-    for (size_t i = 0; i < COUNT_OF(ways); i++) {
-        sqlite3_stmt *statement = s->statements[ways[i]];
-        bind_stack(statement, id, &slot->row);
-        bind_number(statement, 24, slot->loaded_state);
-        bind_number(statement, 25, slot->loaded_generation);
-        r = run_on_one(s, ways[i], set->project_name, "stack", slot->row.number);
-        if (r != STORE_CONFLICT)
-            break;
-    }
-    return r;
+int sqlite_write_stack(SqliteStore *s, int64_t project, const StackRow *row) {
+    int64_t id = sqlite_row_id(project, row->number);
+    bind_stack(s->statements[SQL_STACK_UPDATE], id, row);
+    int r = run_on_one(s, SQL_STACK_UPDATE);
+    if (r != NOT_THERE)
+        return r;
+    bind_stack(s->statements[SQL_STACK_INSERT], id, row);
+    bind_number(s->statements[SQL_STACK_INSERT], 23, project);
+    return sqlite_run(s, SQL_STACK_INSERT);
 }
 
-static int save_stack(SqliteStore *s, const WorkingSet *set, int64_t project, const StackSlot *slot) {
-    int64_t id = sqlite_row_id(project, slot->row.number);
-    sqlite3_stmt *statement;
-    switch (slot->change) {
-    case ROW_NEW:
-        statement = s->statements[SQL_STACK_INSERT];
-        bind_stack(statement, id, &slot->row);
-        bind_number(statement, 23, project);
-        return sqlite_run(s, SQL_STACK_INSERT);
-    case ROW_CHANGED:
-        return update_stack(s, set, id, slot);
-    case ROW_DELETED:
-        statement = s->statements[SQL_STACK_DELETE];
-        bind_number(statement, 1, id);
-        bind_number(statement, 2, slot->loaded_state);
-        bind_number(statement, 3, slot->loaded_generation);
-        return run_on_one(s, SQL_STACK_DELETE, set->project_name, "stack", slot->row.number);
-    case ROW_CLEAN:
-    case ROW_VOID:
-        break;
-    }
-    return 0;
-}
-
-/* Deletions first: what they free, a name say, another row of the batch may have taken. */
-static int save_stacks(SqliteStore *s, const WorkingSet *set, int64_t project) {
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < set->stack_count; i++)
-        if (set->stacks[i]->change == ROW_DELETED)
-            r = save_stack(s, set, project, set->stacks[i]);
-    for (size_t i = 0; r == 0 && i < set->stack_count; i++)
-        if (set->stacks[i]->change == ROW_NEW || set->stacks[i]->change == ROW_CHANGED)
-            r = save_stack(s, set, project, set->stacks[i]);
-    return r;
+int sqlite_write_stack_gone(SqliteStore *s, int64_t project, int64_t number) {
+    bind_number(s->statements[SQL_STACK_DELETE], 1, sqlite_row_id(project, number));
+    return sqlite_run(s, SQL_STACK_DELETE);
 }
 
 /* ---- requests ---- */
@@ -179,7 +141,7 @@ static int insert_request(SqliteStore *s, int64_t project, const RequestRow *row
     return sqlite_run(s, SQL_REQUEST_INSERT);
 }
 
-static int update_request(SqliteStore *s, const WorkingSet *set, int64_t project, const RequestRow *row) {
+static int update_request(SqliteStore *s, int64_t project, const RequestRow *row) {
     sqlite3_stmt *statement = s->statements[SQL_REQUEST_UPDATE];
     bind_number(statement, 1, sqlite_row_id(project, row->ticket));
     bind_number(statement, 2, row->state);
@@ -195,19 +157,12 @@ static int update_request(SqliteStore *s, const WorkingSet *set, int64_t project
     bind_slice(statement, 12, row->holder_json);
     bind_number(statement, 13, row->is_heard);
     bind_number(statement, 14, row->is_joined);
-    return run_on_one(s, SQL_REQUEST_UPDATE, set->project_name, "request", row->ticket);
+    return run_on_one(s, SQL_REQUEST_UPDATE);
 }
 
-static int save_requests(SqliteStore *s, const WorkingSet *set, int64_t project) {
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < set->request_count; i++) {
-        const RequestSlot *slot = set->requests[i];
-        if (slot->change == ROW_NEW)
-            r = insert_request(s, project, &slot->row);
-        else if (slot->change == ROW_CHANGED)
-            r = update_request(s, set, project, &slot->row);
-    }
-    return r;
+int sqlite_write_request(SqliteStore *s, int64_t project, const RequestRow *row, bool is_new) {
+    int r = is_new ? NOT_THERE : update_request(s, project, row);
+    return r == NOT_THERE ? insert_request(s, project, row) : r;
 }
 
 /* ---- keys ---- */
@@ -228,10 +183,15 @@ static int save_key(SqliteStore *s, const WorkingSet *set, int64_t project, cons
         bind_number(statement, 7, row->last_used_ms);
         bind_number(statement, 8, row->revoked_ms);
     }
-    return run_on_one(s, id, set->project_name, "key", row->created_ms);
+    int r = run_on_one(s, id);
+    if (r != NOT_THERE)
+        return r;
+    (void)snprintf(s->reason, sizeof s->reason, "%s: key %.*s of project %.*s is not as it was loaded", s->db_path,
+                   SLICE_PRINT(row->id), SLICE_PRINT(set->project_name));
+    return STORE_CONFLICT;
 }
 
-static int save_keys(SqliteStore *s, const WorkingSet *set, int64_t project) {
+int sqlite_save_keys(SqliteStore *s, const WorkingSet *set, int64_t project) {
     int r = 0;
     for (size_t i = 0; r == 0 && i < set->key_count; i++)
         if (set->keys[i]->change != ROW_CLEAN && set->keys[i]->change != ROW_VOID)
@@ -241,9 +201,11 @@ static int save_keys(SqliteStore *s, const WorkingSet *set, int64_t project) {
 
 int sqlite_save_key_used(Store *store, Slice id, int64_t wall_ms) {
     SqliteStore *s = sqlite_store(store);
+    int r = sqlite_begin_write(s);
     bind_slice(s->statements[SQL_KEY_USED], 1, id);
     bind_number(s->statements[SQL_KEY_USED], 2, wall_ms);
-    int r = sqlite_run(s, SQL_KEY_USED);
+    if (r == 0)
+        r = sqlite_run(s, SQL_KEY_USED);
     if (r != 0)
         sqlite_rollback(store);
     return r;
@@ -275,58 +237,39 @@ static int save_chapter(SqliteStore *s, int64_t project, const EventRow *event) 
     return r;
 }
 
-static int save_event(SqliteStore *s, int64_t project, const EventRow *row) {
-    sqlite3_stmt *statement = s->statements[SQL_EVENT_INSERT];
-    bind_number(statement, 1, sqlite_row_id(project, row->id));
-    bind_number(statement, 2, row->at_ms);
-    bind_number(statement, 3, row->kind);
-    bind_number(statement, 4, row->stack_number);
-    bind_slice(statement, 5, row->stack_name);
-    bind_number(statement, 6, row->generation);
-    bind_slice(statement, 7, row->branch);
-    bind_slice(statement, 8, row->commit);
-    bind_slice(statement, 9, row->by);
-    bind_slice(statement, 10, row->outcome);
-    bind_slice(statement, 11, row->note);
-    bind_slice(statement, 12, row->holder_json);
-    int r = sqlite_run(s, SQL_EVENT_INSERT);
-    if (r == 0 && !slice_is_absent(row->stack_name))
-        r = save_chapter(s, project, row);
-    return r;
-}
-
-/* ---- a set ---- */
-
-static int save_set(SqliteStore *s, const WorkingSet *set, size_t at) {
-    if (!working_set_is_changed(set))
+int sqlite_end_history(SqliteStore *s) {
+    HistoryRow *row = &s->history;
+    if (row->count == 0)
         return 0;
-    int64_t *project = sqlite_set_project(s, set, at);
-    if (project == NULL) {
-        (void)snprintf(s->reason, sizeof s->reason, "project %.*s was not loaded in this transaction",
-                       SLICE_PRINT(set->project_name));
-        return STORE_CONFLICT;
-    }
-    bool is_new = *project == 0;
-    int r = is_new ? insert_project(s, set, project) : 0;
-    if (r == 0)
-        r = save_stacks(s, set, *project);
-    if (r == 0)
-        r = save_requests(s, set, *project);
-    if (r == 0)
-        r = save_keys(s, set, *project);
-    for (size_t i = 0; r == 0 && i < set->event_count; i++)
-        r = save_event(s, *project, &set->events[i]);
-    if (r == 0 && !is_new && set->project_change != ROW_CLEAN)
-        r = update_project(s, set, *project);
+    Slice bytes = buffer_slice(&row->bytes);
+    int r = buffer_error(&row->bytes);
+    if (r != 0)
+        return r;
+    sqlite3_stmt *statement = s->statements[SQL_HISTORY_INSERT];
+    bind_number(statement, 1, sqlite_row_id(row->project, row->first));
+    bind_number(statement, 2, row->last_ms);
+    bind_number(statement, 3, row->count);
+    (void)sqlite3_bind_blob(statement, 4, bytes.ptr, (int)bytes.len, SQLITE_STATIC);
+    r = sqlite_run(s, SQL_HISTORY_INSERT);
+    row->count = 0;
     return r;
 }
 
-int sqlite_save(Store *store, WorkingSet **sets, size_t count) {
-    SqliteStore *s = sqlite_store(store);
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < count; i++)
-        r = save_set(s, sets[i], i);
+int sqlite_write_event(SqliteStore *s, int64_t project, const EventRow *event, Slice bytes) {
+    HistoryRow *row = &s->history;
+    bool follows = row->count != 0 && row->project == project && row->first + row->count == event->id &&
+                   row->first >> CHAPTER_BITS == event->id >> CHAPTER_BITS;
+    int r = follows ? 0 : sqlite_end_history(s);
     if (r != 0)
-        sqlite_rollback(store);
-    return r;
+        return r;
+    if (!follows) {
+        buffer_clear(&row->bytes);
+        row->project = project;
+        row->first = event->id;
+        row->last_ms = event->at_ms;
+    }
+    row->count++;
+    row->last_ms = event->at_ms > row->last_ms ? event->at_ms : row->last_ms;
+    buffer_add_slice(&row->bytes, bytes);
+    return slice_is_absent(event->stack_name) ? 0 : save_chapter(s, project, event);
 }

@@ -1,0 +1,347 @@
+/*
+ * A transaction's changes are appended to a log of slots and kept in memory; a flush brings them into the tables later.
+ * Invariant: tables + log = what is committed = the resident rows and what only the tables have.
+ *
+ *     slot = number of the slot in the log (8 bytes), bytes used (4), whether a transaction ends here (4), the bytes
+ *
+ * After a flush the log starts again at slot 0. Numbers only grow, so what is left of an older log does not follow on.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/failpoint.h"
+#include "base/limits.h"
+#include "store/changes.h"
+#include "store/sqlite.h"
+
+#define SLOT_BYTES 4000 /* with its row's head and the page's it fills a page of 4096 */
+
+typedef struct SlotHead {
+    int64_t number;
+    uint32_t used, is_last;
+} SlotHead;
+#define SLOT_ROOM (SLOT_BYTES - sizeof(SlotHead))
+
+/* ---- saving ---- */
+
+static int write_slot(SqliteStore *s, int64_t slot, const char *bytes) {
+    StatementId ways[] = {SQL_PENDING_UPDATE, SQL_PENDING_INSERT};
+    for (size_t i = 0; i < COUNT_OF(ways); i++) {
+        sqlite3_stmt *statement = s->statements[ways[i]];
+        sqlite_bind_number(statement, 1, slot);
+        (void)sqlite3_bind_blob(statement, 2, bytes, SLOT_BYTES, SQLITE_STATIC);
+        int r = sqlite_run(s, ways[i]);
+        if (r != 0 || sqlite3_changes(s->db) == 1)
+            return r;
+    }
+    return STORE_IO;
+}
+
+static int append_changes(SqliteStore *s, Slice changes) {
+    int r = 0;
+    while (r == 0 && changes.len > 0) {
+        char slot[SLOT_BYTES] = {0};
+        size_t used = changes.len < SLOT_ROOM ? changes.len : SLOT_ROOM;
+        s->staged_slots++;
+        SlotHead head = {
+            .number = s->slot_number + s->staged_slots, .used = (uint32_t)used, .is_last = used == changes.len};
+        memcpy(slot, &head, sizeof head);
+        memcpy(slot + sizeof head, changes.ptr, used);
+        r = write_slot(s, s->slot_count + s->staged_slots - 1, slot);
+        changes.ptr += used;
+        changes.len -= used;
+    }
+    return r;
+}
+
+static int conflict(SqliteStore *s, const WorkingSet *set, const char *what) {
+    (void)snprintf(s->reason, sizeof s->reason, "%s: %s of project %.*s is not as it was loaded", s->db_path, what,
+                   SLICE_PRINT(set->project_name));
+    return STORE_CONFLICT;
+}
+
+/* A requestId whose request is over is known to the table alone. */
+static int refuse_known_requests(SqliteStore *s, const WorkingSet *set, int64_t project) {
+    sqlite3_stmt *statement = s->statements[SQL_REQUEST_BY_ID];
+    for (size_t i = 0; i < set->request_count; i++) {
+        const RequestSlot *slot = set->requests[i];
+        Slice id = slot->row.request_id;
+        RowWant looked_up = {.query = ROWS_REQUEST_BY_ID, .text = id};
+        if (slot->change != ROW_NEW || slice_is_absent(id) || working_set_loaded(set, looked_up) != NULL)
+            continue;
+        int r = 0;
+        sqlite_bind_number(statement, 1, project);
+        sqlite_bind_slice(statement, 2, id);
+        RowStep step = sqlite_next(s, SQL_REQUEST_BY_ID, &r);
+        sqlite_leave(s, SQL_REQUEST_BY_ID);
+        if (step != ROW_NONE)
+            return step == ROW_HERE ? conflict(s, set, "a request") : r;
+    }
+    return 0;
+}
+
+/* A project's row goes into its table at once: that is where it gets its number. */
+static int make_project(SqliteStore *s, const WorkingSet *set, ResidentProject **out) {
+    int64_t id = 0;
+    int r = sqlite_insert_project(s, &set->project, &id);
+    if (r != 0)
+        return r;
+    *out = resident_project_new(id, &set->project);
+    if (*out == NULL)
+        return -ENOMEM;
+    resident_stage_project(&s->resident, *out);
+    return 0;
+}
+
+static int save_events(SqliteStore *s, ResidentProject *project, const WorkingSet *set) {
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < set->event_count; i++) {
+        size_t start = s->changes.len;
+        changes_add_event(&s->changes, project->id, &set->events[i]);
+        r = buffer_error(&s->changes);
+        if (r == 0)
+            r = resident_stage_event(&s->resident, project,
+                                     (Slice){.ptr = s->changes.data + start, .len = s->changes.len - start});
+    }
+    return r;
+}
+
+static int save_set(SqliteStore *s, const WorkingSet *set) {
+    if (!working_set_is_changed(set))
+        return 0;
+    ResidentProject *project = resident_project(&s->resident, set->project_name);
+    int r = 0;
+    bool is_new = set->project_change == ROW_NEW, was_loaded = set->is_project_loaded || set->is_project_missing;
+    if (!was_loaded || is_new != (project == NULL))
+        return conflict(s, set, "the row");
+    if (is_new)
+        r = make_project(s, set, &project);
+    if (r == 0)
+        r = sqlite_save_keys(s, set, project->id);
+    if (r == 0)
+        r = refuse_known_requests(s, set, project->id);
+    if (r == 0)
+        r = resident_stage(&s->resident, project, set);
+    if (r == RESIDENT_CONFLICT)
+        return conflict(s, set, "a row");
+    if (r == 0) {
+        changes_add(&s->changes, project->id, set);
+        r = save_events(s, project, set);
+    }
+    return r;
+}
+
+int sqlite_save(Store *store, WorkingSet **sets, size_t count) {
+    SqliteStore *s = sqlite_store(store);
+    buffer_clear(&s->changes);
+    int r = sqlite_begin_write(s);
+    for (size_t i = 0; r == 0 && i < count; i++)
+        r = save_set(s, sets[i]);
+    if (r == 0)
+        r = buffer_error(&s->changes);
+    if (r == 0)
+        r = append_changes(s, buffer_slice(&s->changes));
+    if (r != 0)
+        sqlite_rollback(store);
+    return r;
+}
+
+void sqlite_saved(SqliteStore *s) {
+    s->slot_number += s->staged_slots;
+    s->slot_count += s->staged_slots;
+    s->staged_slots = 0;
+    resident_publish(&s->resident);
+}
+
+/* ---- flushing ---- */
+
+static int flush_projects(SqliteStore *s) {
+    int r = 0;
+    const ResidentLink *list = &s->resident.dirty_images;
+    for (const ResidentLink *link = list->next; r == 0 && link != list; link = link->next) {
+        const ResidentImage *image = (const ResidentImage *)link;
+        r = sqlite_write_project(s, image->project->id, &image->row);
+    }
+    return r;
+}
+
+/* Deletions first: a number may have come back. */
+static int flush_stacks(SqliteStore *s) {
+    int r = 0;
+    const ResidentLink *list = &s->resident.gone_stacks;
+    for (const ResidentLink *link = list->next; r == 0 && link != list; link = link->next) {
+        const ResidentStack *stack = (const ResidentStack *)link;
+        r = sqlite_write_stack_gone(s, stack->project->id, stack->row.number);
+    }
+    list = &s->resident.dirty_stacks;
+    for (const ResidentLink *link = list->next; r == 0 && link != list; link = link->next) {
+        const ResidentStack *stack = (const ResidentStack *)link;
+        r = sqlite_write_stack(s, stack->project->id, &stack->row);
+    }
+    return r;
+}
+
+static int flush_requests(SqliteStore *s) {
+    int r = 0;
+    const ResidentLink *list = &s->resident.dirty_requests;
+    for (const ResidentLink *link = list->next; r == 0 && link != list; link = link->next) {
+        const ResidentRequest *request = (const ResidentRequest *)link;
+        r = sqlite_write_request(s, request->project->id, &request->row, !request->is_stored);
+    }
+    return r;
+}
+
+static int flush_events(SqliteStore *s) {
+    int r = 0;
+    const ResidentLink *list = &s->resident.dirty_events;
+    for (const ResidentLink *link = list->next; r == 0 && link != list; link = link->next) {
+        const ResidentEvent *event = (const ResidentEvent *)link;
+        Slice rest = event->bytes;
+        Change change;
+        r = changes_next(&rest, &change) == 0
+                ? sqlite_write_event(s, event->project->id, &change.row.event, event->bytes)
+                : sqlite_damaged(s, "history");
+    }
+    return r;
+}
+
+/* Ends a transaction that put the log's slots up to `number` into the tables. */
+static int end_log(SqliteStore *s, int64_t number) {
+    sqlite_bind_number(s->statements[SQL_PENDING_SET_DONE], 1, number);
+    int r = sqlite_end_history(s);
+    if (r == 0)
+        r = sqlite_run(s, SQL_PENDING_SET_DONE);
+    if (r == 0)
+        r = sqlite_end_write(s);
+    if (r != 0)
+        return r;
+    s->slot_number = number;
+    s->slot_count = 0;
+    s->flush_at = FLUSH_SLOTS;
+    return 0;
+}
+
+int sqlite_flush(SqliteStore *s) {
+    if (s->is_broken)
+        return STORE_BROKEN;
+    if (s->slot_count == 0)
+        return 0;
+    assert(sqlite3_get_autocommit(s->db) != 0);
+    int r = sqlite_begin_write(s);
+    if (r == 0)
+        r = flush_projects(s);
+    if (r == 0)
+        r = flush_stacks(s);
+    if (r == 0)
+        r = flush_requests(s);
+    if (r == 0)
+        r = flush_events(s);
+    FAILPOINT("flushing");
+    if (r == 0)
+        r = end_log(s, s->slot_number);
+    if (r == 0) {
+        FAILPOINT("flushed");
+        resident_flushed(&s->resident);
+        return 0;
+    }
+    s->flush_at = s->slot_count + FLUSH_SLOTS / 4;
+    sqlite_rollback(&s->base);
+    return r;
+}
+
+int sqlite_forget(Store *store) {
+    SqliteStore *s = sqlite_store(store);
+    int r = sqlite_flush(s);
+    if (r == 0)
+        resident_evict(&s->resident, 0);
+    return r;
+}
+
+/* ---- replaying ---- */
+
+static int replay_change(SqliteStore *s, const Change *change, Slice bytes) {
+    if (change->project <= 0 || change->project > PROJECT_NUMBER_MAX)
+        return sqlite_damaged(s, "pending");
+    switch (change->kind) {
+    case CHANGE_PROJECT:
+        return sqlite_write_project(s, change->project, &change->row.project_row);
+    case CHANGE_STACK_GONE:
+        return sqlite_write_stack_gone(s, change->project, change->row.stack.number);
+    case CHANGE_STACK:
+        return sqlite_write_stack(s, change->project, &change->row.stack);
+    case CHANGE_REQUEST:
+        return sqlite_write_request(s, change->project, &change->row.request, false);
+    case CHANGE_EVENT:
+        return sqlite_write_event(s, change->project, &change->row.event, bytes);
+    }
+    return sqlite_damaged(s, "pending");
+}
+
+static int replay_changes(SqliteStore *s, Slice bytes) {
+    Change change;
+    Slice rest = bytes;
+    int r;
+    while ((r = changes_next(&rest, &change)) == 0) {
+        r = replay_change(s, &change, (Slice){.ptr = bytes.ptr, .len = bytes.len - rest.len});
+        bytes = rest;
+        if (r != 0)
+            return r;
+    }
+    return r == CHANGES_END ? 0 : sqlite_damaged(s, "pending");
+}
+
+/* The bytes of all slots that follow on `done`; how many there are. */
+static int read_log(SqliteStore *s, int64_t done, Buffer *bytes, int64_t *count) {
+    sqlite3_stmt *statement = s->statements[SQL_PENDING_SLOTS];
+    SlotHead head = {.is_last = 1};
+    int r = 0;
+    *count = 0;
+    while (sqlite_next(s, SQL_PENDING_SLOTS, &r) == ROW_HERE) {
+        const char *slot = sqlite3_column_blob(statement, 0);
+        if (slot == NULL || sqlite3_column_bytes(statement, 0) != SLOT_BYTES) {
+            r = sqlite_damaged(s, "pending");
+            break;
+        }
+        int64_t number;
+        memcpy(&number, slot, sizeof number);
+        if (number != done + *count + 1)
+            break;
+        memcpy(&head, slot, sizeof head);
+        if (head.used > SLOT_ROOM) {
+            r = sqlite_damaged(s, "pending");
+            break;
+        }
+        buffer_add(bytes, slot + sizeof head, head.used);
+        ++*count;
+    }
+    sqlite_leave(s, SQL_PENDING_SLOTS);
+    if (r == 0 && head.is_last == 0)
+        r = sqlite_damaged(s, "pending");
+    return r == 0 ? buffer_error(bytes) : r;
+}
+
+int sqlite_replay(SqliteStore *s) {
+    int64_t done = 0, count = 0;
+    int r = 0;
+    while (r == 0 && sqlite_next(s, SQL_PENDING_DONE, &r) == ROW_HERE)
+        done = sqlite3_column_int64(s->statements[SQL_PENDING_DONE], 0);
+    Buffer bytes;
+    buffer_init(&bytes, SIZE_MAX);
+    if (r == 0)
+        r = read_log(s, done, &bytes, &count);
+    s->slot_number = done;
+    if (r == 0 && count > 0) {
+        FAILPOINT("replaying");
+        r = sqlite_begin_write(s);
+        if (r == 0)
+            r = replay_changes(s, buffer_slice(&bytes));
+        if (r == 0)
+            r = end_log(s, done + count);
+        if (r != 0)
+            sqlite_rollback(&s->base);
+    }
+    buffer_deinit(&bytes);
+    return r;
+}
