@@ -47,8 +47,10 @@
 #define HTTP_CONNECTIONS_DEFAULT 4096
 #define HTTP_IDLE_SECONDS 30
 #define HTTP_POOL_BYTES (12 * 1024)
-#define RPC_CONTEXTS_MAX 1024
-#define RPC_CONTEXTS_KEPT 64 /* of them never wait for a stack */
+#define RPC_CONNECTIONS_MAX HTTP_CONNECTIONS_DEFAULT
+#define RPC_CALLS_MAX 1024    /* requests under way over nng, on all connections */
+#define RPC_CALLS_KEPT 64     /* of them never wait for a stack */
+#define RPC_ENVELOPE_MAX 4096 /* what op and key may add to a body */
 #define DRAIN_FLUSH_MS 5000
 
 /* How long things are kept. */

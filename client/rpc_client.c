@@ -5,8 +5,8 @@
  *
  * It speaks to nng's REP sockets, but over nng's byte streams rather than through a REQ socket: starting a REQ's dialer
  * either blocks without a deadline or hides why it failed, and an answer too long for it looks like a lost connection.
- * Here each step has its own error, and what follows a failed dial is up to the caller. The wire format is that of
- * sp-tcp-mapping-01 and sp-request-reply-01; ipc has one more byte before each length.
+ * Here each step has its own error, and what follows a failed dial is up to the caller. The wire format is in
+ * protocol/sp.h.
  */
 #include "client/rpc_client.h"
 
@@ -21,17 +21,11 @@
 #include <nng/supplemental/tls/tls.h>
 
 #include "base/clock.h"
+#include "protocol/sp.h"
 
-#define SP_HEADER_SIZE 8
-static const unsigned char sp_header_req[SP_HEADER_SIZE] = {0, 'S', 'P', 0, 0, 0x30, 0, 0};
-static const unsigned char sp_header_rep[SP_HEADER_SIZE] = {0, 'S', 'P', 0, 0, 0x31, 0, 0};
-
-#define IPC_MESSAGE 1 /* ipc: the byte before a message's length */
-#define LENGTH_SIZE 8 /* big-endian, counts what follows it */
-#define REQUEST_ID_SIZE 4
-/* The only request of its connection, so any number does; the high bit marks the end of the backtrace. */
+/* The only request of its connection, so any number does; the high bit marks the end of the trace. */
 #define REQUEST_ID UINT32_C(0x80000001)
-#define FRAME_HEAD_MAX (1 + LENGTH_SIZE + REQUEST_ID_SIZE)
+#define FRAME_HEAD_MAX (SP_HEAD_MAX + SP_ID_SIZE)
 
 typedef struct Call {
     const RpcTarget *target;
@@ -161,48 +155,30 @@ static int receive(Call *call, void *out, size_t len) {
     return transfer(call, nng_stream_recv, out, len);
 }
 
-static void put_number(unsigned char *out, size_t size, uint64_t number) {
-    for (size_t i = size; i-- > 0; number >>= 8)
-        out[i] = (unsigned char)(number & 0xff);
-}
-
-static uint64_t get_number(const unsigned char *in, size_t size) {
-    uint64_t number = 0;
-    for (size_t i = 0; i < size; i++)
-        number = number << 8 | in[i];
-    return number;
-}
-
 static bool is_ipc(const Call *call) {
     return slice_starts_with(slice_of(call->target->url), "ipc://");
 }
 
 /* No request, and so no key, leaves for something that is no REP socket. */
 static int shake_hands(Call *call) {
-    unsigned char header[SP_HEADER_SIZE];
-    memcpy(header, sp_header_req, sizeof header);
+    unsigned char header[SP_HELLO_SIZE];
+    memcpy(header, sp_hello_req, sizeof header);
     int error = transfer(call, nng_stream_send, header, sizeof header);
     if (error == 0)
         error = receive(call, header, sizeof header);
-    if (error == 0 && memcmp(header, sp_header_rep, sizeof header) != 0)
+    if (error == 0 && memcmp(header, sp_hello_rep, sizeof header) != 0)
         error = explain_nng(call, NNG_EPROTO);
     return error;
 }
 
-/* Where the length of a frame begins. */
-static size_t length_offset(const Call *call) {
-    return is_ipc(call) ? 1 : 0;
-}
-
 static size_t frame_head_size(const Call *call) {
-    return length_offset(call) + LENGTH_SIZE + REQUEST_ID_SIZE;
+    return sp_head_size(is_ipc(call)) + SP_ID_SIZE;
 }
 
 static int send_request(Call *call, Slice message) {
-    unsigned char head[FRAME_HEAD_MAX] = {IPC_MESSAGE};
-    size_t offset = length_offset(call);
-    put_number(head + offset, LENGTH_SIZE, REQUEST_ID_SIZE + message.len);
-    put_number(head + offset + LENGTH_SIZE, REQUEST_ID_SIZE, REQUEST_ID);
+    unsigned char head[FRAME_HEAD_MAX];
+    sp_write_head(head, is_ipc(call), SP_ID_SIZE + message.len);
+    sp_write_id(head + sp_head_size(is_ipc(call)), REQUEST_ID);
     /* In one piece, so that a short request is one packet. */
     OWN(buffer_deinit) Buffer frame;
     buffer_init(&frame, SIZE_MAX / 2);
@@ -218,12 +194,13 @@ static int receive_answer(Call *call, Buffer *answer) {
     int error = receive(call, head, frame_head_size(call));
     if (error != 0)
         return error;
-    size_t offset = length_offset(call);
-    uint64_t len = get_number(head + offset, LENGTH_SIZE);
-    uint64_t id = get_number(head + offset + LENGTH_SIZE, REQUEST_ID_SIZE);
-    if (len < REQUEST_ID_SIZE || id != REQUEST_ID || (is_ipc(call) && head[0] != IPC_MESSAGE))
+    unsigned char expected[SP_ID_SIZE];
+    uint64_t len = 0;
+    sp_write_id(expected, REQUEST_ID);
+    if (!sp_read_head(head, is_ipc(call), &len) || len < SP_ID_SIZE ||
+        memcmp(head + sp_head_size(is_ipc(call)), expected, SP_ID_SIZE) != 0)
         return explain_nng(call, NNG_EPROTO);
-    len -= REQUEST_ID_SIZE;
+    len -= SP_ID_SIZE;
     if (len > call->target->answer_max)
         return explain(call, -EMSGSIZE, "the answer is longer than this program takes");
     if (len == 0)

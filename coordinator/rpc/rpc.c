@@ -1,11 +1,7 @@
 /*
- * One REP socket and its listeners. Its life:
+ * Listeners, and the connections they bring. Its life:
  *
  *     rpc_new ─► serving ─► rpc_quiesce ─► rpc_flush ─► (service_stop) ─► rpc_free
- *
- * Closing a listener of nng closes its connections too, answers under way included. So quiescing leaves the listeners
- * open and refuses what connects from then on; rpc_free closes everything. nng does not linger: what it has taken to send
- * may still sit in a connection's queue, which is why rpc_flush gives the peers a moment after the last answer.
  */
 #include "rpc/rpc.h"
 
@@ -14,58 +10,31 @@
 #include <string.h>
 
 #include <nng/nng.h>
-#include <nng/protocol/reqrep0/rep.h>
 #include <nng/supplemental/tls/tls.h>
 
 #include "base/limits.h"
-#include "rpc/contexts.h"
+#include "rpc/connections.h"
 #include "rpc/control.h"
 
-/* What a request's envelope may add to its body: op and key. */
-#define ENVELOPE_MAX 4096
-#define CONNECTIONS_MAX HTTP_CONNECTIONS_DEFAULT
 /* After the last answer peers get this long to read it. */
 #define LINGER_MS 1000
-#define CLOSE_MS 1000
+#define ACCEPT_PAUSE_MS 100 /* before the next try, when descriptors or memory are short */
 #define PEM_MAX (1024 * 1024)
 
+typedef struct Listener {
+    Connections *connections;
+    nng_stream_listener *stream;
+    nng_aio *accepting;
+    bool is_ipc;
+    char *url; /* what was bound */
+} Listener;
+
 struct Rpc {
-    nng_socket socket;
-    bool is_open;
-    Contexts *contexts;
-    char **urls;
-    size_t url_count;
-
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    size_t connections;
-    bool is_quiescing;
+    Connections *connections;
+    Listener *listeners;
+    char **urls; /* theirs */
+    size_t count;
 };
-
-/* --- connections --- */
-
-/* Before the connection is started: that is the only moment at which nng can close one safely (see close_socket). */
-static void connection_added(nng_pipe pipe, nng_pipe_ev event, void *argument) {
-    Rpc *rpc = argument;
-    (void)event;
-    (void)pthread_mutex_lock(&rpc->lock);
-    rpc->connections++;
-    bool is_refused = rpc->is_quiescing || rpc->connections > CONNECTIONS_MAX;
-    (void)pthread_mutex_unlock(&rpc->lock);
-    if (is_refused)
-        (void)nng_pipe_close(pipe);
-}
-
-static void connection_removed(nng_pipe pipe, nng_pipe_ev event, void *argument) {
-    Rpc *rpc = argument;
-    (void)event;
-    if (rpc->contexts != NULL)
-        contexts_pipe_gone(rpc->contexts, pipe);
-    (void)pthread_mutex_lock(&rpc->lock);
-    if (--rpc->connections == 0)
-        (void)pthread_cond_broadcast(&rpc->changed);
-    (void)pthread_mutex_unlock(&rpc->lock);
-}
 
 /* --- listeners --- */
 
@@ -110,7 +79,7 @@ static void tls_config_freep(nng_tls_config **config) {
     *config = NULL;
 }
 
-static int set_up_tls(nng_listener listener, const RpcOptions *options, const char *url, Buffer *reason) {
+static int set_up_tls(nng_stream_listener *listener, const RpcOptions *options, const char *url, Buffer *reason) {
     if (options->certificate_path == NULL || options->key_path == NULL) {
         buffer_printf(reason, "%s needs --tls-cert and --tls-key", url);
         return -EINVAL;
@@ -133,7 +102,7 @@ static int set_up_tls(nng_listener listener, const RpcOptions *options, const ch
                       options->key_path, nng_strerror(error));
         return -EINVAL;
     }
-    if ((error = nng_listener_set_ptr(listener, NNG_OPT_TLS_CONFIG, config)) != 0)
+    if ((error = nng_stream_listener_set_ptr(listener, NNG_OPT_TLS_CONFIG, config)) != 0)
         return explain_nng(url, error, reason);
     return 0;
 }
@@ -158,102 +127,86 @@ static int check_url(const RpcOptions *options, const char *url, Buffer *reason)
     return -EACCES;
 }
 
-static int listen_at(Rpc *rpc, const RpcOptions *options, const char *url, Buffer *reason) {
+/* ---- accepting ---- */
+
+static void accepted(void *arg) {
+    Listener *l = arg;
+    int error = nng_aio_result(l->accepting);
+    if (error == NNG_ECLOSED || error == NNG_ECANCELED)
+        return;
+    nng_stream *stream = error == 0 ? nng_aio_get_output(l->accepting, 0) : NULL;
+    if (stream != NULL)
+        connections_add(l->connections, stream, l->is_ipc);
+    if (error == NNG_ENOFILES || error == NNG_ENOMEM) {
+        nng_aio_set_output(l->accepting, 0, NULL);
+        nng_sleep_aio(ACCEPT_PAUSE_MS, l->accepting);
+        return;
+    }
+    nng_aio_set_output(l->accepting, 0, NULL);
+    nng_stream_listener_accept(l->stream, l->accepting);
+}
+
+static void stop_listening(Listener *l) {
+    if (l->stream != NULL)
+        nng_stream_listener_close(l->stream);
+    if (l->accepting != NULL)
+        nng_aio_stop(l->accepting);
+}
+
+static void listener_deinit(Listener *l) {
+    stop_listening(l);
+    if (l->accepting != NULL)
+        nng_aio_free(l->accepting);
+    if (l->stream != NULL)
+        nng_stream_listener_free(l->stream);
+    free(l->url);
+    *l = (Listener){0};
+}
+
+/* The URL with the port that the system chose for a port 0. */
+static char *bound_url(const Listener *l, const char *url) {
+    char *bound = NULL;
+    int port = 0;
+    const char *colon = strrchr(url, ':');
+    if (l->is_ipc || colon == NULL || nng_stream_listener_get_int(l->stream, NNG_OPT_TCP_BOUND_PORT, &port) != 0)
+        return strdup(url);
+    return asprintf(&bound, "%.*s:%d", (int)(colon - url), url, port) < 0 ? NULL : bound;
+}
+
+static int listen_at(Listener *l, const RpcOptions *options, const char *url, Buffer *reason) {
     int error = check_url(options, url, reason);
     if (error != 0)
         return error;
-    nng_listener listener;
-    if ((error = nng_listener_create(&listener, rpc->socket, url)) != 0)
+    l->is_ipc = slice_starts_with(slice_of(url), "ipc://");
+    if ((error = nng_stream_listener_alloc(&l->stream, url)) != 0) {
+        l->stream = NULL;
         return explain_nng(url, error, reason);
-    /* nng's default is no limit at all, and it allocates what a peer announces. */
-    if ((error = nng_listener_set_size(listener, NNG_OPT_RECVMAXSZ, BODY_MAX + ENVELOPE_MAX)) != 0)
-        return explain_nng(url, error, reason);
+    }
     if (options->is_control &&
-        (error = nng_listener_set_int(listener, NNG_OPT_IPC_PERMISSIONS, CONTROL_SOCKET_MODE)) != 0)
+        (error = nng_stream_listener_set_int(l->stream, NNG_OPT_IPC_PERMISSIONS, CONTROL_SOCKET_MODE)) != 0)
         return explain_nng(url, error, reason);
-    if (slice_starts_with(slice_of(url), "tls+") && (error = set_up_tls(listener, options, url, reason)) != 0)
+    if (slice_starts_with(slice_of(url), "tls+") && (error = set_up_tls(l->stream, options, url, reason)) != 0)
         return error;
-    if ((error = nng_listener_start(listener, 0)) != 0)
+    if ((error = nng_stream_listener_listen(l->stream)) != 0 ||
+        (error = nng_aio_alloc(&l->accepting, accepted, l)) != 0)
         return explain_nng(url, error, reason);
-    char *bound = NULL;
-    if ((error = nng_listener_get_string(listener, NNG_OPT_URL, &bound)) != 0)
-        return explain_nng(url, error, reason);
-    rpc->urls[rpc->url_count] = strdup(bound);
-    nng_strfree(bound);
-    if (rpc->urls[rpc->url_count] == NULL)
+    l->url = bound_url(l, url);
+    if (l->url == NULL)
         return -ENOMEM;
-    rpc->url_count++;
+    nng_stream_listener_accept(l->stream, l->accepting);
     return 0;
 }
 
-/* --- life --- */
-
-typedef struct Closing {
-    nng_socket socket;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool is_closed;
-} Closing;
-
-static void *run_close(void *argument) {
-    Closing *closing = argument;
-    (void)nng_close(closing->socket);
-    (void)pthread_mutex_lock(&closing->lock);
-    closing->is_closed = true;
-    (void)pthread_cond_signal(&closing->changed);
-    (void)pthread_mutex_unlock(&closing->lock);
-    return NULL;
-}
-
-/*
- * In nng 1.5 to 1.8 nng_close never returns when it closes a connection between a message's length and its first byte
- * (https://github.com/nanomsg/nng/issues/1813). A daemon that is told to stop has to stop, so closing gets a thread of its
- * own and CLOSE_MS. False: it hangs, and whatever it may still touch must be left to the end of the process.
- */
-static bool close_socket(nng_socket socket) {
-    Closing *closing = calloc(1, sizeof *closing);
-    if (closing == NULL || clock_condition_init(&closing->changed) != 0) {
-        free(closing);
-        return false;
-    }
-    closing->socket = socket;
-    (void)pthread_mutex_init(&closing->lock, NULL);
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, run_close, closing) != 0) {
-        free(closing);
-        return false;
-    }
-    const Clock *clock = clock_system();
-    int64_t until_ms = clock_boot_ms(clock) + CLOSE_MS;
-    (void)pthread_mutex_lock(&closing->lock);
-    while (!closing->is_closed && clock_boot_ms(clock) < until_ms)
-        clock->vtable->wait(clock, &closing->changed, &closing->lock, until_ms);
-    bool is_closed = closing->is_closed;
-    (void)pthread_mutex_unlock(&closing->lock);
-    if (!is_closed) {
-        (void)pthread_detach(thread);
-        return false;
-    }
-    (void)pthread_join(thread, NULL);
-    (void)pthread_cond_destroy(&closing->changed);
-    (void)pthread_mutex_destroy(&closing->lock);
-    free(closing);
-    return true;
-}
+/* ---- life ---- */
 
 Rpc *rpc_free(Rpc *rpc) {
     if (rpc == NULL)
         return NULL;
-    if (rpc->contexts != NULL)
-        contexts_stop(rpc->contexts);
-    if (rpc->is_open && !close_socket(rpc->socket))
-        return NULL;
-    rpc->contexts = contexts_free(rpc->contexts);
-    for (size_t i = 0; i < rpc->url_count; i++)
-        free(rpc->urls[i]);
+    for (size_t i = 0; i < rpc->count; i++)
+        listener_deinit(&rpc->listeners[i]);
+    rpc->connections = connections_free(rpc->connections);
+    free(rpc->listeners);
     free(rpc->urls);
-    (void)pthread_cond_destroy(&rpc->changed);
-    (void)pthread_mutex_destroy(&rpc->lock);
     free(rpc);
     return NULL;
 }
@@ -262,40 +215,22 @@ static void rpc_freep(Rpc **rpc) {
     *rpc = rpc_free(*rpc);
 }
 
-static int open_socket(Rpc *rpc) {
-    static const struct {
-        nng_pipe_ev event;
-        nng_pipe_cb callback;
-    } events[] = {
-        {NNG_PIPE_EV_ADD_PRE, connection_added},
-        {NNG_PIPE_EV_REM_POST, connection_removed},
-    };
-    int error = nng_rep0_open(&rpc->socket);
-    rpc->is_open = error == 0;
-    for (size_t i = 0; error == 0 && i < COUNT_OF(events); i++)
-        error = nng_pipe_notify(rpc->socket, events[i].event, events[i].callback, rpc);
-    return error;
-}
-
 int rpc_new(Rpc **out, const RpcOptions *options, Buffer *reason) {
     OWN(rpc_freep) Rpc *rpc = calloc(1, sizeof *rpc);
     if (rpc == NULL)
         return -ENOMEM;
-    (void)pthread_mutex_init(&rpc->lock, NULL);
-    int error = clock_condition_init(&rpc->changed);
-    if (error != 0)
-        return error;
+    rpc->listeners = calloc(options->url_count + 1, sizeof *rpc->listeners);
     rpc->urls = calloc(options->url_count + 1, sizeof *rpc->urls);
-    if (rpc->urls == NULL)
+    if (rpc->listeners == NULL || rpc->urls == NULL)
         return -ENOMEM;
-    if ((error = open_socket(rpc)) != 0) {
-        buffer_printf(reason, "nng: %s", nng_strerror(error));
-        return error == NNG_ENOMEM ? -ENOMEM : -EIO;
+    int error =
+        connections_new(&rpc->connections, options->service, options->is_control ? TRANSPORT_CONTROL : TRANSPORT_RPC);
+    for (size_t i = 0; error == 0 && i < options->url_count; i++) {
+        Listener *l = &rpc->listeners[rpc->count++];
+        l->connections = rpc->connections;
+        error = listen_at(l, options, options->urls[i], reason);
+        rpc->urls[i] = l->url;
     }
-    error = contexts_new(&rpc->contexts, rpc->socket, options->service,
-                         options->is_control ? TRANSPORT_CONTROL : TRANSPORT_RPC);
-    for (size_t i = 0; error == 0 && i < options->url_count; i++)
-        error = listen_at(rpc, options, options->urls[i], reason);
     if (error != 0)
         return error;
     *out = steal(&rpc);
@@ -303,25 +238,18 @@ int rpc_new(Rpc **out, const RpcOptions *options, Buffer *reason) {
 }
 
 const char *const *rpc_urls(const Rpc *rpc, size_t *count) {
-    *count = rpc->url_count;
+    *count = rpc->count;
     return (const char *const *)rpc->urls;
 }
 
 void rpc_quiesce(Rpc *rpc) {
-    (void)pthread_mutex_lock(&rpc->lock);
-    rpc->is_quiescing = true;
-    (void)pthread_mutex_unlock(&rpc->lock);
+    connections_quiesce(rpc->connections);
+    for (size_t i = 0; i < rpc->count; i++)
+        stop_listening(&rpc->listeners[i]);
 }
 
 void rpc_flush(Rpc *rpc, int64_t ms) {
-    const Clock *clock = clock_system();
-    int64_t until_ms = clock_boot_ms(clock) + ms;
-    contexts_wait_idle(rpc->contexts, until_ms);
-    int64_t linger_until_ms = contexts_last_sent_ms(rpc->contexts) + LINGER_MS;
-    if (linger_until_ms < until_ms)
-        until_ms = linger_until_ms;
-    (void)pthread_mutex_lock(&rpc->lock);
-    while (rpc->connections > 0 && clock_boot_ms(clock) < until_ms)
-        clock->vtable->wait(clock, &rpc->changed, &rpc->lock, until_ms);
-    (void)pthread_mutex_unlock(&rpc->lock);
+    int64_t until_ms = clock_boot_ms(clock_system()) + ms;
+    connections_wait_idle(rpc->connections, until_ms);
+    connections_linger(rpc->connections, LINGER_MS, until_ms);
 }

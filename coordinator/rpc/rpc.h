@@ -1,7 +1,7 @@
 /*
  * nng request/reply: `{"op", "auth"?, "body"}` → `{"status", "body"}`, bodies byte for byte HTTP's (lists are cut at
- * RPC_ANSWER_MAX, then carry `next`). One Rpc is one REP socket with any number of listeners; the control socket is one
- * of its own whose operations are TRANSPORT_CONTROL.
+ * RPC_ANSWER_MAX, then carry `next`). One Rpc has any number of listeners, and speaks to nng's REQ sockets; the control
+ * socket is one of its own whose operations are TRANSPORT_CONTROL.
  */
 #pragma once
 

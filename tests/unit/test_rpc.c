@@ -388,6 +388,72 @@ static void held_operations_do_not_keep_others_from_being_read(void **state) {
     }
 }
 
+static void receive_answer(int fd) {
+    unsigned char head[12];
+    char body[4096];
+    assert_int_equal(recv(fd, head, sizeof head, MSG_WAITALL), sizeof head);
+    size_t len = (size_t)head[6] << 8 | head[7];
+    assert_in_range(len, 5, sizeof body);
+    assert_int_equal(head[8], 0x80);
+    assert_int_equal(recv(fd, body, len - 4, MSG_WAITALL), (ssize_t)len - 4);
+    static const char begin[] = "{\"status\":200,";
+    assert_memory_equal(body, begin, strlen(begin));
+}
+
+static void requests_beyond_the_ceiling_wait_unread_and_none_is_lost(void **state) {
+    Fixture *f = *state;
+    assert_int_equal(start(f, "tcp://127.0.0.1:0"), 0);
+    OWN(closep) int fd = connect_raw(f);
+    static const char request[] = HELD_REQUEST;
+    enum { BEYOND = 100 };
+    for (size_t i = 0; i < RPC_CALLS_MAX + BEYOND; i++)
+        send_frame(fd, 4 + strlen(request), request);
+    stub_await_held(f->service, RPC_CALLS_MAX);
+    assert_int_equal(stub_operations(f->service), RPC_CALLS_MAX);
+    stub_release(f->service);
+    stub_await_held(f->service, BEYOND);
+    stub_release(f->service);
+    for (size_t i = 0; i < RPC_CALLS_MAX + BEYOND; i++)
+        receive_answer(fd);
+    assert_code(f, "{}", 400, "validation");
+}
+
+static void the_trace_of_devices_comes_back_with_the_answer(void **state) {
+    Fixture *f = *state;
+    assert_int_equal(start(f, "tcp://127.0.0.1:0"), 0);
+    OWN(closep) int fd = connect_raw(f);
+    static const char request[] = CALLER_REQUEST;
+    static const unsigned char trace[12] = {0, 0, 0, 1, 0x7f, 0xff, 0xff, 0xff, 0x80, 0, 0, 5};
+    unsigned char head[8] = {0}, back[20];
+    head[7] = (unsigned char)(sizeof trace + strlen(request));
+    assert_int_equal(send(fd, head, sizeof head, MSG_NOSIGNAL), sizeof head);
+    assert_int_equal(send(fd, trace, sizeof trace, MSG_NOSIGNAL), sizeof trace);
+    assert_int_equal(send(fd, request, strlen(request), MSG_NOSIGNAL), (ssize_t)strlen(request));
+    assert_int_equal(recv(fd, back, sizeof back, MSG_WAITALL), sizeof back);
+    assert_memory_equal(back + 8, trace, sizeof trace);
+}
+
+static void a_trace_without_an_end_costs_its_connection_only(void **state) {
+    Fixture *f = *state;
+    assert_int_equal(start(f, "tcp://127.0.0.1:0"), 0);
+    OWN(closep) int fd = connect_raw(f);
+    unsigned char frame[8 + 100] = {0};
+    frame[7] = 100;
+    assert_int_equal(send(fd, frame, sizeof frame, MSG_NOSIGNAL), sizeof frame);
+    assert_hung_up(fd);
+    assert_code(f, "{}", 400, "validation");
+}
+
+static void who_speaks_another_protocol_is_hung_up_on(void **state) {
+    Fixture *f = *state;
+    assert_int_equal(start(f, "tcp://127.0.0.1:0"), 0);
+    OWN(closep) int fd = connect_raw(f); /* a second hello is no frame: it announces a length beyond all bounds */
+    static const char http[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    assert_int_equal(send(fd, http, strlen(http), MSG_NOSIGNAL), (ssize_t)strlen(http));
+    assert_hung_up(fd);
+    assert_code(f, "{}", 400, "validation");
+}
+
 /* --- coming to rest --- */
 
 static void quiescing_answers_what_is_under_way_and_keeps_nobody_waiting(void **state) {
@@ -578,6 +644,10 @@ int main(void) {
         TEST(a_client_gone_before_its_answer_harms_nobody),
         TEST(a_thousand_requests_over_64_contexts_are_all_answered),
         TEST(held_operations_do_not_keep_others_from_being_read),
+        TEST(requests_beyond_the_ceiling_wait_unread_and_none_is_lost),
+        TEST(the_trace_of_devices_comes_back_with_the_answer),
+        TEST(a_trace_without_an_end_costs_its_connection_only),
+        TEST(who_speaks_another_protocol_is_hung_up_on),
         TEST(quiescing_answers_what_is_under_way_and_keeps_nobody_waiting),
         TEST(flushing_an_idle_transport_does_not_wait),
         TEST(a_control_socket_is_for_owner_and_group_and_asks_for_no_key),
