@@ -31,6 +31,7 @@ POINTS = sorted(
     for point in re.findall(r'FAILPOINT\("([a-z-]+)"\)', source.read_text(encoding="utf-8"))
 )
 AT_START = {"migrating", "migrated", "opened", "started"}
+ONCE = AT_START | {"replaying"}  # a start
 AT_END = {"draining", "drained", "closing", "closed"}
 # The process dies when it comes to a point for the nth time; n is at most 3, but for points that are passed often.
 PASSED_OFTEN = dict.fromkeys(
@@ -67,7 +68,8 @@ class Run:
     def environment(self, point):
         more = {"CLOCK_SPEED": str(SPEED), "CLOCK_STEPS": str(self.steps)}
         if point is not None:
-            more["FAILPOINT"] = f"{point}:{self.random.randint(1, PASSED_OFTEN.get(point, 3))}"
+            most = 1 if point in ONCE else PASSED_OFTEN.get(point, 3)
+            more["FAILPOINT"] = f"{point}:{self.random.randint(1, most)}"
         return os.environ | more
 
     def start(self, point=None):

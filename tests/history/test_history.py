@@ -19,6 +19,8 @@ MIXES = {
 def deeds_of(point):
     if point in AT_END:
         return ("drain", "force")
+    if point == "replaying":
+        return ("kill", "force")
     if point == "copied":
         return ("backup", "force")
     return ("force", "look")
