@@ -121,29 +121,35 @@ static int put_keys(SqliteStore *s, WorkingSet *set, RowWant *want, StatementId 
     return r;
 }
 
+/* Puts the numbers from *next on that are below `end`, as many as are still wanted. */
+static int put_gap(WorkingSet *set, RowWant *want, int64_t *next, int64_t end, uint32_t *found) {
+    int r = 0;
+    for (; r == 0 && *next < end && *found < want->limit; (*next)++, (*found)++) {
+        r = working_set_put_unused(set, *next);
+        want->edge = *next;
+    }
+    return r;
+}
+
 /* Walks the numbers in use from the first that may be free; the gaps are what is wanted. */
 static int put_unused(SqliteStore *s, WorkingSet *set, RowWant *want, StatementId id) {
     const int64_t *known = sqlite_set_project(s, set, 0);
     int64_t project = known != NULL ? *known : 0;
     int64_t next = project != 0 && set->project.first_unused > 1 ? set->project.first_unused : 1;
-    uint32_t limit = want->limit;
     uint32_t found = 0;
     int r = 0;
     if (project != 0) {
         sqlite3_stmt *statement = s->statements[id];
         sqlite_bind_number(statement, 1, sqlite_row_id(project, next));
         sqlite_bind_number(statement, 2, sqlite_row_id(project, ROW_MASK));
-        while (r == 0 && found < limit && sqlite_next(s, id, &r) == ROW_HERE) {
+        while (r == 0 && found < want->limit && sqlite_next(s, id, &r) == ROW_HERE) {
             int64_t used = sqlite3_column_int64(statement, 0) & ROW_MASK;
-            for (; r == 0 && next < used && found < limit; next++, found++)
-                r = working_set_put_unused(set, next);
+            r = put_gap(set, want, &next, used, &found);
             next = used + 1;
         }
         sqlite_leave(s, id);
     }
-    for (; r == 0 && found < limit; next++, found++)
-        r = working_set_put_unused(set, next);
-    return r;
+    return r != 0 ? r : put_gap(set, want, &next, INT64_MAX, &found);
 }
 
 /* How a want becomes a statement. */
