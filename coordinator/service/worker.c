@@ -204,9 +204,7 @@ static void run_batch(Worker *w, const BatchInput *input) {
                              .watch = w->watch,
                              .waiters = &w->waiters};
         metrics_batch(w->o.metrics, input->count + input->due_count);
-        publish_batch(&p, &w->batch, &moment);
-        for (size_t i = 0; i < input->count; i++)
-            publish_life(&p, input->works[i]);
+        publish_batch(&p, &w->batch, &moment, input->works, input->count);
         FAILPOINT("published");
         return;
     }
@@ -362,9 +360,11 @@ static bool renew_from_memory(Worker *w, Work *work) {
     return true;
 }
 
-/* Who may ask is decided anew behind these: they run alone, so that what comes after them sees it. */
+/* Who may ask, or how long a lease may last, is decided anew behind these: they run alone, so that what comes after them
+ * sees it, and what came before was told what holds for it. */
 static bool runs_alone(const Work *work) {
-    return work->command.operation == OP_REVOKE_KEY || work->command.operation == OP_DELETE_PROJECT;
+    OperationId operation = work->command.operation;
+    return operation == OP_REVOKE_KEY || operation == OP_DELETE_PROJECT || operation == OP_UPDATE_PROJECT;
 }
 
 static bool is_refused(Worker *w, Work *work) {
@@ -548,11 +548,15 @@ static void *worker_main(void *arg) {
     return NULL;
 }
 
+/* Whoever renewed before the start was told up to his lease's length: a maxHold that was lowered since takes none of it. */
 static int watch_stack(void *arg, const ProjectRow *project, const StackRow *row) {
     Worker *w = arg;
+    ProjectRow holding = *project;
+    if (holding.max_hold_seconds < row->lease_seconds)
+        holding.max_hold_seconds = row->lease_seconds;
     int r = watch_reserve(w->watch, 1, 1);
     if (r == 0)
-        watch_follow_stack(w->watch, project, row);
+        watch_follow_stack(w->watch, &holding, row);
     return r;
 }
 
