@@ -175,7 +175,7 @@ while :; do read line < "$2" || :; done
 
 
 def stubborn(job, folder, *options):
-    """A command that notes when it is told to stop and goes on; the fifo it reads from makes it wait without a child."""
+    """A command that notes when it is told to stop and goes on. The fifo it reads from: it waits without a child."""
     told, runs, never = (pathlib.Path(folder) / name for name in ("told", "runs", "never"))
     subprocess.run(["mkfifo", never], check=True)
     running = job.start("run", *options, "--", "sh", "-c", STUBBORN, told, runs, never)
