@@ -314,20 +314,28 @@ static void run_and_hand_back(Worker *w, Work *const *works, size_t count) {
     settle(w, works, count);
 }
 
-static bool is_renewed_by(Work *const *works, size_t count, const WatchDue *due) {
-    for (size_t i = 0; i < count; i++) {
-        const Command *c = &works[i]->command;
-        if (c->lease_ref.ticket == due->due.ticket && slice_equal(c->project, due->project))
-            return true;
-    }
-    return false;
+static bool speaks_for(const Work *work, const WatchDue *due) {
+    const Command *c = &work->command;
+    return c->lease_ref.ticket == due->due.ticket && slice_equal(c->project, due->project);
+}
+
+/* In this cycle, or in one of the next: more may have arrived than one of them takes. */
+static bool is_spoken_for(Worker *w, Work *const *works, size_t count, const WatchDue *due) {
+    bool is_found = false;
+    for (size_t i = 0; i < count && !is_found; i++)
+        is_found = speaks_for(works[i], due);
+    (void)pthread_mutex_lock(&w->mutex);
+    for (const Work *work = w->first; work != NULL && !is_found; work = work_of(work->shown.next))
+        is_found = work->is_resolved && speaks_for(work, due); /* not everybody who says so */
+    (void)pthread_mutex_unlock(&w->mutex);
+    return is_found;
 }
 
 /* Renewals that have arrived come before expiries. */
 static size_t take_due(Worker *w, Work *const *works, size_t count, WatchDue *out) {
     size_t found = watch_due(w->watch, out, DUE_MAX), kept = 0;
     for (size_t i = 0; i < found; i++)
-        if (out[i].due.kind != DUE_EXPIRED || !is_renewed_by(works, count, &out[i]))
+        if (out[i].due.kind != DUE_EXPIRED || !is_spoken_for(w, works, count, &out[i]))
             out[kept++] = out[i];
     return kept;
 }

@@ -16,7 +16,19 @@ static void tell(Call *call, bool *flag, bool value) {
 
 static void done(Operation *op) {
     Call *call = op->call;
+    House *h = call->house;
     tell(call, &call->is_done, true);
+    (void)pthread_mutex_lock(&h->mutex);
+    while (h->is_stalled)
+        (void)pthread_cond_wait(&h->changed, &h->mutex);
+    (void)pthread_mutex_unlock(&h->mutex);
+}
+
+void house_go_on(House *h) {
+    (void)pthread_mutex_lock(&h->mutex);
+    h->is_stalled = false;
+    (void)pthread_cond_broadcast(&h->changed);
+    (void)pthread_mutex_unlock(&h->mutex);
 }
 
 static void parked(Operation *op) {

@@ -23,6 +23,7 @@ typedef struct House {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     char key[256];
+    bool is_stalled; /* the worker stands still in the first answer it gives, until house_go_on */
 } House;
 
 /* One client's operation. */
@@ -79,3 +80,4 @@ Lease lease_of(Reply reply);
 Reply renew(House *h, const Lease *lease);
 const char *release_body(char *out, const Lease *lease, const char *outcome);
 Reply release(House *h, const Lease *lease, const char *outcome);
+void house_go_on(House *h);

@@ -35,6 +35,31 @@ static void a_renewed_lease_lives_and_an_unrenewed_one_is_lost(void **state) {
     EXPECT(release(h, &lease, "ok"), 410);
 }
 
+static void a_renewal_that_waits_behind_many_others_comes_before_the_loss(void **state) {
+    House *h = *state;
+    enum { OTHERS = BATCH_MAX + 10 };
+    static Call others[OTHERS];
+    Call first, renewal;
+    char body[BODY_SIZE];
+    Lease lease = lease_of(request(h, 'a', 30, 0));
+    pass(h, 29);
+    h->is_stalled = true;
+    start(h, &first, OP_LIST_STACKS, TRANSPORT_HTTP, "{}", false);
+    await(&first, &first.is_done);
+    for (size_t i = 0; i < OTHERS; i++)
+        start(h, &others[i], OP_JOIN_REQUEST, TRANSPORT_HTTP, "{\"requestId\":\"request-id-of-nobody\"}", false);
+    (void)snprintf(body, sizeof body, "{\"lease\":\"%s\"}", lease.secret);
+    start(h, &renewal, OP_RENEW_LEASE, TRANSPORT_HTTP, body, false);
+    virtual_clock_move(&h->clock, 2000, 2000);
+    house_go_on(h);
+    EXPECT(finish(&first), 200);
+    for (size_t i = 0; i < OTHERS; i++)
+        EXPECT(finish(&others[i]), 404);
+    EXPECT(finish(&renewal), 200);
+    pass(h, 5);
+    EXPECT(renew(h, &lease), 200);
+}
+
 static void a_lost_stack_rests_before_another_gets_it(void **state) {
     House *h = *state;
     Lease first = lease_of(request(h, 'a', 30, 0));
@@ -320,6 +345,7 @@ int main(void) {
     json_guard_init();
     const struct CMUnitTest tests[] = {
         TEST(a_renewed_lease_lives_and_an_unrenewed_one_is_lost),
+        TEST(a_renewal_that_waits_behind_many_others_comes_before_the_loss),
         TEST(a_lost_stack_rests_before_another_gets_it),
         TEST(renewing_for_ever_ends_at_max_hold),
         TEST(a_restart_gives_everybody_the_full_length_again),
