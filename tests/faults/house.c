@@ -122,6 +122,7 @@ void start_service(House *h) {
 void stop_service(House *h) {
     service_drain(h->service);
     service_stop(h->service);
+    virtual_clock_forget(&h->clock);
     h->service = service_free(h->service);
 }
 

@@ -3,6 +3,7 @@
  * turn, once and from then on. Each step of a short life may be refused with 503, and nothing else may go wrong; when all
  * is healed every repeat is answered, no request has two leases, and the stack is free in the end.
  */
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,15 +31,15 @@ void *__wrap_realloc(void *old, size_t size);
 /* The worker's alone: it is what holds the transitions. Set while it has nothing to do. */
 static _Thread_local bool is_spared;
 static struct {
-    int64_t count, fail_at;
-    bool for_ever;
+    atomic_llong count, fail_at;
+    atomic_bool for_ever;
 } memory;
 
 static bool is_refused(void) {
     if (is_spared)
         return false;
-    memory.count++;
-    return memory.fail_at != 0 && (memory.for_ever ? memory.count >= memory.fail_at : memory.count == memory.fail_at);
+    long long count = ++memory.count;
+    return memory.fail_at != 0 && (memory.for_ever ? count >= memory.fail_at : count == memory.fail_at);
 }
 
 void *__wrap_malloc(size_t size) {
@@ -163,9 +164,8 @@ static void each_allocation_may_fail(void **state) {
         for (int64_t nth = 1; !is_past_the_end; nth += APART) {
             Lease first;
             House *h = begin_life(state, &first);
-            int64_t before = memory.count;
             memory.for_ever = for_ever != 0;
-            memory.fail_at = before + nth;
+            memory.fail_at = memory.count + nth;
             live(h, &first);
             is_past_the_end = memory.count < memory.fail_at;
             end_life(state, h, nth % 2 == 0);
@@ -184,12 +184,14 @@ static void each_call_of_the_store_may_fail(void **state) {
                   {WRAP_COMMIT, STORE_IO}, {WRAP_COMMIT, STORE_FULL}, {WRAP_COMMIT, STORE_UNKNOWN},
                   {WRAP_READ, STORE_IO}};
     for (size_t i = 0; i < COUNT_OF(faults); i++) {
-        for (int nth = 1; nth <= 60; nth += APART) {
+        bool is_past_the_end = false;
+        for (int nth = 1; !is_past_the_end; nth += APART) {
             for (int for_ever = 0; for_ever < 2; for_ever++) {
                 Lease first;
                 House *h = begin_life(state, &first);
                 wrap_store_fail(h->store, faults[i].call, nth, faults[i].result, for_ever != 0);
                 live(h, &first);
+                is_past_the_end = wrap_store_is_waiting(h->store, faults[i].call);
                 end_life(state, h, nth % 2 == 0);
             }
         }

@@ -57,9 +57,12 @@ static void memory_plan(int64_t nth, bool for_ever) {
 
 /* ---- the workload and its model ---- */
 
+#define REQUESTS 256 /* more than one world makes */
+
 typedef struct Model {
     int64_t stack_generation[STACKS + 1]; /* 0: no such stack */
     int64_t events, requests, last;
+    unsigned char request_state[REQUESTS]; /* by ticket; 0: none, else RequestState + 1 */
 } Model;
 
 typedef struct World {
@@ -93,6 +96,11 @@ static void model_apply(Model *m, int64_t n) {
     m->events += 2;
     m->requests++;
     m->last = n;
+    m->request_state[n] = REQUEST_QUEUED + 1;
+    if (n > 1 && m->request_state[n - 1] != 0)
+        m->request_state[n - 1] = REQUEST_LIVE + 1;
+    if (n > 2 && m->request_state[n - 2] != 0)
+        m->request_state[n - 2] = REQUEST_OVER + 1;
 }
 
 static Slice number_text(Arena *arena, const char *prefix, int64_t n) {
@@ -113,8 +121,35 @@ static int touch_stack(WorkingSet *set, int number, int64_t n, bool is_deleting)
     slot->row.generation = slot->row.requested = n;
     slot->row.branch = number_text(set->arena, "branch-", n % 4);
     slot->row.last_commit = number_text(set->arena, "commit-", n);
+    slot->row.quiet_until_ms = n % 3 == 0 ? n : 0;
+    slot->row.quiet_seconds = slot->row.quiet_ticket = slot->row.before.requested = n;
     stack_slot_changed(slot);
     return 0;
+}
+
+/* Each transaction queues a request, grants the one of the transaction before, and ends the one before that. */
+static int add_request(WorkingSet *set, int64_t n) {
+    RequestSlot *request = working_set_request(set, n - 1);
+    if (request != NULL) {
+        request->row.state = REQUEST_LIVE;
+        request->row.is_heard = false;
+        request->row.stack_number = first_stack(n);
+        request->row.generation = n;
+        request_slot_changed(request);
+    }
+    request = working_set_request(set, n - 2);
+    if (request != NULL) {
+        request->row.state = REQUEST_OVER;
+        request->row.is_heard = false;
+        request->row.ended_ms = n;
+        request_slot_changed(request);
+    }
+    RequestRow row = {.ticket = n,
+                      .request_id = number_text(set->arena, "request-000000000-", n),
+                      .is_heard = true,
+                      .from_queue = true,
+                      .lease_seconds = 300};
+    return working_set_add_request(set, &row, &request);
 }
 
 static int change_rows(WorkingSet *set, int64_t n) {
@@ -125,11 +160,8 @@ static int change_rows(WorkingSet *set, int64_t n) {
     EventRow event = {.at_ms = n, .stack_number = a, .stack_name = number_text(set->arena, "test-", a)};
     for (int i = 0; i < 2 && r == 0; i++)
         r = working_set_add_event(set, &event);
-    RequestSlot *request;
-    RequestRow row = {
-        .ticket = n, .request_id = number_text(set->arena, "request-000000000-", n), .lease_seconds = 300};
     if (r == 0)
-        r = working_set_add_request(set, &row, &request);
+        r = add_request(set, n);
     if (set->is_project_missing) {
         set->project = (ProjectRow){.name = set->project_name,
                                     .prefix = slice_of("test-"),
@@ -154,6 +186,9 @@ static int transact(World *w, int64_t n, bool *is_committing) {
         r = working_set_want(&set, (RowWant){.query = ROWS_STACK_BY_NUMBER, .number = first_stack(n), .limit = 1});
     if (r == 0)
         r = working_set_want(&set, (RowWant){.query = ROWS_STACK_BY_NUMBER, .number = second_stack(n), .limit = 1});
+    for (int64_t ticket = n - 2; r == 0 && ticket < n; ticket++)
+        if (ticket > 0)
+            r = working_set_want(&set, (RowWant){.query = ROWS_REQUEST_BY_TICKET, .number = ticket, .limit = 1});
     if (r == 0)
         r = store_load(w->store, sets, 1);
     if (r == 0)
@@ -231,7 +266,10 @@ static int see_stack(void *arg, const StackRow *row) {
         seen->is_torn = true;
         return 0;
     }
-    seen->model.stack_generation[row->number] = row->generation;
+    int64_t n = row->generation;
+    seen->model.stack_generation[row->number] = n;
+    seen->is_torn |= row->quiet_until_ms != (n % 3 == 0 ? n : 0) || row->quiet_seconds != n || row->quiet_ticket != n ||
+                     row->before.requested != n;
     return 0;
 }
 static int see_event(void *arg, const EventRow *row) {
@@ -241,14 +279,21 @@ static int see_event(void *arg, const EventRow *row) {
     return 0;
 }
 
-static int count_rows(Store *store, const char *sql) {
+static void see_requests(Store *store, Seen *seen) {
     sqlite3_stmt *statement = NULL;
-    int count = -1;
+    const char *sql = "SELECT id & 0x3ffffffffff, state, is_heard, generation, ended_ms FROM request";
     assert_int_equal(sqlite3_prepare_v2(sqlite_store_connection(store), sql, -1, &statement, NULL), SQLITE_OK);
-    if (sqlite3_step(statement) == SQLITE_ROW)
-        count = sqlite3_column_int(statement, 0);
+    while (sqlite3_step(statement) == SQLITE_ROW) {
+        int64_t ticket = sqlite3_column_int64(statement, 0);
+        int state = sqlite3_column_int(statement, 1);
+        assert_in_range(ticket, 1, REQUESTS - 1);
+        seen->model.requests++;
+        seen->model.request_state[ticket] = (unsigned char)(state + 1);
+        seen->is_torn |= (state == REQUEST_QUEUED) != (sqlite3_column_int(statement, 2) == 1) ||
+                         (state == REQUEST_LIVE && sqlite3_column_int64(statement, 3) != ticket + 1) ||
+                         (state == REQUEST_OVER) != (sqlite3_column_int64(statement, 4) == ticket + 2);
+    }
     (void)sqlite3_finalize(statement);
-    return count;
 }
 
 static Model see(Store *store) {
@@ -269,7 +314,7 @@ static Model see(Store *store) {
             0);
         seen.is_torn |= project.last_event != seen.model.events;
     }
-    seen.model.requests = count_rows(store, "SELECT count(*) FROM request");
+    see_requests(store, &seen);
     arena_deinit(&arena);
     if (seen.is_torn)
         seen.model.last = -1; /* is no state there may be */
@@ -467,6 +512,8 @@ typedef struct Losses {
     int cuts, lost;
 } Losses;
 
+static int cuts_in_all; /* with everything synced as it is */
+
 /* What fails before the power goes; nth 0: nothing. */
 typedef struct Before {
     FaultCall call;
@@ -492,6 +539,7 @@ static bool cut_once(int64_t cut, uint64_t seed, Before before, const char *prag
     if (is_cut) {
         fault_vfs_restore(w.vfs);
         losses->cuts++;
+        cuts_in_all += pragma == NULL;
         if (!reopened_is_right(&w))
             losses->lost++;
     }
@@ -545,6 +593,11 @@ static void harness_sees_what_fewer_syncs_lose(void **state) {
     print_message("lost with NORMAL %d of %d, with OFF %d of %d\n", normal.lost, normal.cuts, off.lost, off.cuts);
     assert_in_range(normal.lost, 1, 1000000);
     assert_in_range(off.lost, 1, 1000000);
+}
+
+static void the_power_went_often_enough(void **state) {
+    (void)state;
+    assert_in_range(cuts_in_all, 2000 / APART, 1000000);
 }
 
 /* ---- memory ---- */
@@ -612,6 +665,7 @@ int main(void) {
         cmocka_unit_test(power_loss_loses_nothing_acknowledged),
         cmocka_unit_test(power_loss_after_a_failed_sync_loses_nothing_acknowledged),
         cmocka_unit_test(power_loss_after_a_full_disk_loses_nothing_acknowledged),
+        cmocka_unit_test(the_power_went_often_enough),
         cmocka_unit_test(harness_sees_what_fewer_syncs_lose),
         cmocka_unit_test(each_allocation_may_fail),
         cmocka_unit_test(each_allocation_may_fail_while_opening),

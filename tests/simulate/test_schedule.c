@@ -33,7 +33,13 @@
 #define TEXT_MAX 32
 #define LEASES 64 /* remembered by clients, most of them over */
 #define WAITERS 64
-#define REPLAYED 20000 /* commands of the schedule that is run twice */
+/* A sanitizer slows all this, and is after the paths. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define COMMANDS 30000
+#else
+#define COMMANDS 200000
+#endif
+#define REPLAYED 10000 /* commands of the schedule that is run twice */
 
 /* Seeds that found something once, with as many commands as it took. */
 static const struct {
@@ -78,7 +84,7 @@ typedef struct Schedule {
 } Schedule;
 
 static uint64_t seed;
-static uint64_t commands_wanted = 200000;
+static uint64_t commands_wanted = COMMANDS;
 
 static int below(Schedule *s, int bound) {
     return (int)seeded_random_below(&s->random, (uint64_t)bound);
