@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import select
 import signal
 import subprocess
 import time
@@ -12,6 +13,14 @@ from programs import AGENT, Coordinator
 from test_agent import DEADLINE, Job, Project, until
 
 SOON = 2  # seconds within which an agent that is told to stop has left nothing behind
+
+
+def stays(condition, seconds):
+    """Nothing happens for so long: that is the event."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        assert condition()
+        select.select([], [], [], 0.05)
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +84,7 @@ def test_a_job_has_its_stack_as_long_as_it_lives_and_no_longer(job, project):
     assert shell_of_job.stdout.readline() == "test-1\n"
     assert time.monotonic() - started < 2  # the keeper holds nothing that $(…) waits for
     first = lease(project)["generation"]
-    while time.monotonic() - started < 4.5:  # two leases long
-        assert lease(project)["generation"] == first
-        time.sleep(0.1)
+    stays(lambda: lease(project)["generation"] == first, 4.5)  # two leases long
     shell_of_job.stdin.close()
     assert shell_of_job.wait(DEADLINE) == 1
     until(lambda: "expired" in project.kinds, "the lease runs out")
@@ -208,12 +215,9 @@ def test_a_short_outage_stops_nothing(tmp_path, clone, paused):
     running, _, told = stubborn(Job(project, tmp_path, clone), tmp_path, "--lease", "6s")
     generation = lease(project)["generation"]
     paused(daemon.process)
-    time.sleep(1.5)
+    stays(lambda: not told.exists(), 1.5)
     daemon.process.send_signal(signal.SIGCONT)
-    began = time.monotonic()
-    while time.monotonic() - began < 6:
-        assert not told.exists() and lease(project)["generation"] == generation
-        time.sleep(0.1)
+    stays(lambda: not told.exists() and lease(project)["generation"] == generation, 6)
     running.terminate()
     until(told.exists, "it is told to stop")
     running.terminate()  # who says it twice is in a hurry
