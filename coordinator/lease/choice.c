@@ -53,25 +53,30 @@ int choice_want(WorkingSet *set, Slice branch, Slice commit) {
     return working_set_want(set, (RowWant){.query = ROWS_NUMBERS_UNUSED, .limit = 1});
 }
 
-/* The lowest unused number; 0: not known yet. All stacks of a project which the batch itself makes are in the set. */
-static int64_t lowest_unused(WorkingSet *set) {
-    if (working_set_loaded(set, (RowWant){.query = ROWS_NUMBERS_UNUSED}) == NULL)
+/* The lowest unused number; 0: not known yet. Past the edge there may be lower ones than what the batch gave back. All
+ * stacks of a project which the batch itself makes are in the set. */
+static int64_t lowest_unused(WorkingSet *set, const RowWant *order) {
+    if (order == NULL)
         return 0;
     int64_t number = working_set_unused(set);
-    if (number == 0 && set->project_change == ROW_NEW) {
+    if (number == 0 && set->project_change == ROW_NEW && order->edge == 0) {
         number = set->project.first_unused;
         while (working_set_stack(set, number) != NULL)
             number++;
     }
-    return number;
+    return order->edge == 0 || number <= order->edge ? number : 0;
 }
 
 static int choose_new(WorkingSet *set, Choice *out) {
+    const RowWant want = {.query = ROWS_NUMBERS_UNUSED, .limit = 1};
     if (set->project.stack_count >= choice_ceiling(&set->project))
         return CHOICE_NONE;
-    int64_t number = lowest_unused(set);
+    const RowWant *order = working_set_loaded(set, want);
+    int64_t number = lowest_unused(set, order);
     if (number == 0) {
-        int r = working_set_want(set, (RowWant){.query = ROWS_NUMBERS_UNUSED, .limit = 1});
+        if (order != NULL) /* the queue took more than the batch's own commands had asked for */
+            working_set_want_past_edges(set);
+        int r = working_set_want(set, want);
         return r < 0 ? r : CHOICE_NEEDS_ROWS;
     }
     *out = (Choice){.new_number = number};

@@ -42,7 +42,7 @@ typedef struct RowWant {
     bool is_loaded; /* of every want, also when the project is missing */
     int64_t
         edge; /* orders that found `limit` rows: what the order goes by of the last one (requested, number, dirty_since,
-                     * ticket); 0: the order has no further row */
+                     * ticket; the last unused number); 0: the order has no further row */
     int64_t count; /* of ROWS_QUEUED_BEFORE, as the store has it: what the batch changed is not in it */
 } RowWant;
 

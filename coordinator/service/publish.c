@@ -74,7 +74,7 @@ static void follow_requests(const Publisher *p, const WorkingSet *set, int64_t w
     }
 }
 
-void publish_batch(const Publisher *p, const Batch *batch, const Moment *moment) {
+static void follow_sets(const Publisher *p, const Batch *batch, const Moment *moment) {
     for (size_t i = 0; i < batch->set_count; i++) {
         WorkingSet *set = batch->sets[i];
         if (!working_set_is_changed(set))
@@ -92,14 +92,27 @@ void publish_batch(const Publisher *p, const Batch *batch, const Moment *moment)
     }
 }
 
-void publish_life(const Publisher *p, const Work *work) {
+static void follow_renewal(const Publisher *p, const Work *work) {
     const Command *c = &work->command;
-    if (c->operation == OP_RENEW_LEASE && work->outcome == OUTCOME_DONE) {
-        watch_renewed(p->watch, c->project, c->lease_ref, c->lease_seconds);
-        snapshots_drop(p->snapshots, c->project);
-    } else if (work->outcome == OUTCOME_QUEUED) {
+    if (c->operation != OP_RENEW_LEASE || work->outcome != OUTCOME_DONE)
+        return;
+    watch_renewed(p->watch, c->project, c->lease_ref, c->lease_seconds);
+    snapshots_drop(p->snapshots, c->project);
+}
+
+static void follow_signs_of_life(const Publisher *p, const Work *work) {
+    const Command *c = &work->command;
+    if (work->outcome == OUTCOME_QUEUED)
         watch_heard(p->watch, c->project, work->answered_ref.ticket);
-    } else if (work->outcome == OUTCOME_LEASE_LOST) {
+    else if (work->outcome == OUTCOME_LEASE_LOST)
         watch_told(p->watch, c->project, work->answered_ref.ticket);
-    }
+}
+
+/* Renewals first: what one gave counts also where the same transaction ended its lease, for its holder was told so. */
+void publish_batch(const Publisher *p, const Batch *batch, const Moment *moment, Work *const *works, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        follow_renewal(p, works[i]);
+    follow_sets(p, batch, moment);
+    for (size_t i = 0; i < count; i++)
+        follow_signs_of_life(p, works[i]);
 }

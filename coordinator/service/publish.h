@@ -16,7 +16,7 @@ typedef struct Publisher { /* all borrowed */
     Waiters *waiters;
 } Publisher;
 
-/* What the batch changed. */
-void publish_batch(const Publisher *publisher, const Batch *batch, const Moment *moment);
-/* The sign of life that a decided operation is: a renewal, a request asked for again, a lost lease told to its holder. */
-void publish_life(const Publisher *publisher, const Work *work);
+/* What the batch changed, and the signs of life that its operations are: renewals, requests asked for again, lost leases
+ * told to their holders. */
+void publish_batch(const Publisher *publisher, const Batch *batch, const Moment *moment, Work *const *works,
+                   size_t count);

@@ -35,7 +35,7 @@ typedef struct Entry {
     /* A lease. */
     bool is_bound;
     int64_t lease_end, hold_end, collect_end;
-    int64_t seconds; /* its stored length */
+    int64_t seconds, asked; /* its stored length, and the one it was granted with (after a start: the stored one) */
     /* A quiet stack. */
     int64_t quiet_until_ms; /* its name, so to say */
     int64_t quiet_end, rest_ms;
@@ -379,6 +379,7 @@ static void follow_lease(Watch *w, const ProjectRow *project, const StackRow *ro
         e->kind = KIND_LEASE;
         e->generation = row->generation;
         e->is_bound = is_bound;
+        e->asked = row->lease_seconds;
         e->lease_end = is_bound ? later(w->now, row->lease_seconds) : FOREVER;
         e->hold_end = is_bound ? later(w->now, project->max_hold_seconds) : FOREVER;
         e->collect_end = lowest(w->now + COLLECT_MS, e->lease_end);
@@ -389,11 +390,20 @@ static void follow_lease(Watch *w, const ProjectRow *project, const StackRow *ro
     put(w, e);
 }
 
+/* Whether the quiet of `row` follows this lease. One that the same transaction granted and ended was never seen: nothing
+ * is known of what it had left. */
+static bool is_lease_before(const Entry *e, const StackRow *row) {
+    if (e == NULL || e->kind != KIND_LEASE)
+        return false;
+    return row->quiet_ticket != 0 ? e->ticket == row->quiet_ticket : e->generation == row->requested;
+}
+
 static void follow_quiet(Watch *w, const ProjectRow *project, const StackRow *row, Entry *e) {
-    if (e != NULL && e->kind == KIND_QUIET && e->quiet_until_ms == row->quiet_until_ms)
+    bool is_known = e != NULL && e->kind == KIND_QUIET && e->quiet_until_ms == row->quiet_until_ms;
+    if (is_known && e->ticket == row->quiet_ticket)
         return;
     int64_t untold_ms = row->quiet_untold_seconds * 1000;
-    if (e != NULL && e->kind == KIND_LEASE)
+    if (is_lease_before(e, row))
         untold_ms = lowest(untold_ms, highest(lowest(e->lease_end, e->hold_end) - w->now, 0));
     if (e == NULL)
         e = add(w, project->name, KIND_QUIET, row->number, row->quiet_ticket);
@@ -456,7 +466,7 @@ bool watch_renew(Watch *w, Slice project, LeaseRef lease, int64_t seconds) {
     Entry *e = find_lease(w, project, lease.ticket);
     if (e == NULL || !e->is_bound || e->generation != lease.generation || e->collect_end != FOREVER)
         return false;
-    int64_t asked = seconds != FIELD_ABSENT ? seconds : e->seconds;
+    int64_t asked = seconds != FIELD_ABSENT ? seconds : e->asked;
     if (asked > e->seconds)
         return false;
     renew(w, e, asked);
@@ -466,7 +476,7 @@ bool watch_renew(Watch *w, Slice project, LeaseRef lease, int64_t seconds) {
 void watch_renewed(Watch *w, Slice project, LeaseRef lease, int64_t seconds) {
     Entry *e = find_lease(w, project, lease.ticket);
     if (e != NULL && e->is_bound && e->generation == lease.generation)
-        renew(w, e, seconds != FIELD_ABSENT ? seconds : e->seconds);
+        renew(w, e, seconds != FIELD_ABSENT ? seconds : e->asked);
 }
 
 int64_t watch_left(const Watch *w, Slice project, int64_t ticket, int64_t otherwise) {

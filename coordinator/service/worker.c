@@ -204,9 +204,7 @@ static void run_batch(Worker *w, const BatchInput *input) {
                              .watch = w->watch,
                              .waiters = &w->waiters};
         metrics_batch(w->o.metrics, input->count + input->due_count);
-        publish_batch(&p, &w->batch, &moment);
-        for (size_t i = 0; i < input->count; i++)
-            publish_life(&p, input->works[i]);
+        publish_batch(&p, &w->batch, &moment, input->works, input->count);
         FAILPOINT("published");
         return;
     }
@@ -316,20 +314,28 @@ static void run_and_hand_back(Worker *w, Work *const *works, size_t count) {
     settle(w, works, count);
 }
 
-static bool is_renewed_by(Work *const *works, size_t count, const WatchDue *due) {
-    for (size_t i = 0; i < count; i++) {
-        const Command *c = &works[i]->command;
-        if (c->lease_ref.ticket == due->due.ticket && slice_equal(c->project, due->project))
-            return true;
-    }
-    return false;
+static bool speaks_for(const Work *work, const WatchDue *due) {
+    const Command *c = &work->command;
+    return c->lease_ref.ticket == due->due.ticket && slice_equal(c->project, due->project);
+}
+
+/* In this cycle, or in one of the next: more may have arrived than one of them takes. */
+static bool is_spoken_for(Worker *w, Work *const *works, size_t count, const WatchDue *due) {
+    bool is_found = false;
+    for (size_t i = 0; i < count && !is_found; i++)
+        is_found = speaks_for(works[i], due);
+    (void)pthread_mutex_lock(&w->mutex);
+    for (const Work *work = w->first; work != NULL && !is_found; work = work_of(work->shown.next))
+        is_found = work->is_resolved && speaks_for(work, due); /* not everybody who says so */
+    (void)pthread_mutex_unlock(&w->mutex);
+    return is_found;
 }
 
 /* Renewals that have arrived come before expiries. */
 static size_t take_due(Worker *w, Work *const *works, size_t count, WatchDue *out) {
     size_t found = watch_due(w->watch, out, DUE_MAX), kept = 0;
     for (size_t i = 0; i < found; i++)
-        if (out[i].due.kind != DUE_EXPIRED || !is_renewed_by(works, count, &out[i]))
+        if (out[i].due.kind != DUE_EXPIRED || !is_spoken_for(w, works, count, &out[i]))
             out[kept++] = out[i];
     return kept;
 }
@@ -362,9 +368,11 @@ static bool renew_from_memory(Worker *w, Work *work) {
     return true;
 }
 
-/* Who may ask is decided anew behind these: they run alone, so that what comes after them sees it. */
+/* Who may ask, or how long a lease may last, is decided anew behind these: they run alone, so that what comes after them
+ * sees it, and what came before was told what holds for it. */
 static bool runs_alone(const Work *work) {
-    return work->command.operation == OP_REVOKE_KEY || work->command.operation == OP_DELETE_PROJECT;
+    OperationId operation = work->command.operation;
+    return operation == OP_REVOKE_KEY || operation == OP_DELETE_PROJECT || operation == OP_UPDATE_PROJECT;
 }
 
 static bool is_refused(Worker *w, Work *work) {
@@ -548,11 +556,15 @@ static void *worker_main(void *arg) {
     return NULL;
 }
 
+/* Whoever renewed before the start was told up to his lease's length: a maxHold that was lowered since takes none of it. */
 static int watch_stack(void *arg, const ProjectRow *project, const StackRow *row) {
     Worker *w = arg;
+    ProjectRow holding = *project;
+    if (holding.max_hold_seconds < row->lease_seconds)
+        holding.max_hold_seconds = row->lease_seconds;
     int r = watch_reserve(w->watch, 1, 1);
     if (r == 0)
-        watch_follow_stack(w->watch, project, row);
+        watch_follow_stack(w->watch, &holding, row);
     return r;
 }
 

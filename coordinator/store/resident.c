@@ -428,8 +428,18 @@ static int put_queue(const Treap *queue, WorkingSet *set, RowWant *want) {
     return r;
 }
 
+/* Puts the numbers from *next on that are below `end`, as many as are still wanted. */
+static int put_gap(WorkingSet *set, RowWant *want, int64_t *next, int64_t end, uint32_t *found) {
+    int r = 0;
+    for (; r == 0 && *next < end && *found < want->limit; (*next)++, (*found)++) {
+        r = working_set_put_unused(set, *next);
+        want->edge = *next;
+    }
+    return r;
+}
+
 /* The gaps between the numbers in use, from the first that may be one; then what comes behind the last. */
-static int put_unused(const ResidentProject *p, WorkingSet *set, const RowWant *want) {
+static int put_unused(const ResidentProject *p, WorkingSet *set, RowWant *want) {
     int64_t next = p->image->row.first_unused > 1 ? p->image->row.first_unused : 1;
     ResidentStack probe = {.row = {.number = next}};
     uint32_t found = 0;
@@ -437,13 +447,10 @@ static int put_unused(const ResidentProject *p, WorkingSet *set, const RowWant *
     for (const TreapNode *node = treap_from(&p->by_number, &probe.by_number);
          r == 0 && node != NULL && found < want->limit; node = treap_next(node)) {
         int64_t used = ROW_OF(node, ResidentStack, by_number)->number;
-        for (; r == 0 && next < used && found < want->limit; next++, found++)
-            r = working_set_put_unused(set, next);
+        r = put_gap(set, want, &next, used, &found);
         next = used + 1;
     }
-    for (; r == 0 && found < want->limit; next++, found++)
-        r = working_set_put_unused(set, next);
-    return r;
+    return r != 0 ? r : put_gap(set, want, &next, INT64_MAX, &found);
 }
 
 int resident_load(const ResidentProject *p, WorkingSet *set, RowWant *want) {

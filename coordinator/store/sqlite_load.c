@@ -126,10 +126,11 @@ static int load_request(SqliteStore *s, WorkingSet *set, const RowWant *want, co
 }
 
 /* All numbers are unused where there is no project. */
-static int put_first_numbers(WorkingSet *set, const RowWant *want) {
+static int put_first_numbers(WorkingSet *set, RowWant *want) {
     int r = 0;
     for (int64_t number = 1; r == 0 && number <= want->limit; number++)
         r = working_set_put_unused(set, number);
+    want->edge = want->limit;
     return r;
 }
 

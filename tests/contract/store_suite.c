@@ -427,11 +427,20 @@ static void unused_numbers_are_the_gaps_then_the_end(void **state) {
     World *w = *state;
     make_stacks(w);
     begin(w, "shop");
-    (void)want(w, (RowWant){.query = ROWS_NUMBERS_UNUSED, .limit = 3});
+    assert_int_equal(want(w, (RowWant){.query = ROWS_NUMBERS_UNUSED, .limit = 3})->edge, 14);
     assert_int_equal(w->set.unused_count, 3);
     assert_int_equal(w->set.unused_numbers[0], 10);
     assert_int_equal(w->set.unused_numbers[1], 13);
     assert_int_equal(w->set.unused_numbers[2], 14);
+    store_rollback(w->store);
+}
+
+static void unused_numbers_end_within_a_gap(void **state) {
+    World *w = *state;
+    make_stacks(w);
+    begin(w, "shop");
+    assert_int_equal(want(w, (RowWant){.query = ROWS_NUMBERS_UNUSED, .limit = 1})->edge, 10);
+    assert_int_equal(w->set.unused_count, 1);
     store_rollback(w->store);
 }
 
@@ -1021,6 +1030,7 @@ int store_suite_run(const char *engine, StoreOpener open, void (*close)(void *ar
         TEST(free_oldest_is_oldest_requested_first),
         TEST(highest_number_leaves_out_retiring),
         TEST(unused_numbers_are_the_gaps_then_the_end),
+        TEST(unused_numbers_end_within_a_gap),
         TEST(stack_moves_between_the_orders),
         TEST(later_load_adds_rows_and_overwrites_none),
         TEST(deleted_stack_is_gone_and_its_number_unused),

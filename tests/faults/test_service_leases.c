@@ -2,258 +2,12 @@
  * Leases, queues and waiters as a client meets them, in virtual time: the real service, worker and rules; the array engine;
  * a clock the tests move. Restarts are a new service over the same store.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "base/json_guard.h"
 #include "base/limits.h"
-#include "faults/virtual_clock.h"
-#include "faults/wrap_store.h"
-#include "service/service.h"
-#include "simulate/array_store.h"
-
-typedef struct House {
-    Store *store;
-    Service *service;
-    VirtualClock clock;
-    Logger log;
-    pthread_mutex_t mutex;
-    pthread_cond_t changed;
-    char key[256];
-} House;
-
-/* One client's operation. */
-typedef struct Call {
-    House *house;
-    Operation *op;
-    bool is_submitted, is_done, is_parked, is_peer_gone;
-    int parked_count;
-} Call;
-
-static void tell(Call *call, bool *flag, bool value) {
-    (void)pthread_mutex_lock(&call->house->mutex);
-    *flag = value;
-    (void)pthread_cond_broadcast(&call->house->changed);
-    (void)pthread_mutex_unlock(&call->house->mutex);
-}
-
-static void done(Operation *op) {
-    Call *call = op->call;
-    tell(call, &call->is_done, true);
-}
-
-static void parked(Operation *op) {
-    Call *call = op->call;
-    call->parked_count++;
-    tell(call, &call->is_parked, true);
-}
-
-static void unparked(Operation *op) {
-    Call *call = op->call;
-    tell(call, &call->is_parked, false);
-}
-
-static bool is_peer_there(Operation *op) {
-    const Call *call = op->call;
-    return !call->is_peer_gone;
-}
-
-static const OperationOwner owner = {
-    .done = done, .parked = parked, .unparked = unparked, .is_peer_there = is_peer_there};
-
-/* A finished call's answer. */
-typedef struct Reply {
-    int status;
-    json_t *body;
-} Reply;
-
-/* `may_park`: whether the transport has room for one more that waits. */
-static void start(House *h, Call *call, OperationId id, Transport transport, const char *body, bool may_park) {
-    *call = (Call){.house = h};
-    assert_int_equal(operation_new(&call->op, h->service, id, transport, &owner, call), 0);
-    if (transport != TRANSPORT_CONTROL)
-        (void)service_authenticate(call->op, slice_of(h->key), slice_of("127.0.0.1"));
-    if (service_prepare(call->op, slice_of(body))) {
-        call->is_done = true;
-        return;
-    }
-    call->op->may_park = may_park;
-    service_submit(call->op);
-}
-
-static void await(Call *call, const bool *flag) {
-    (void)pthread_mutex_lock(&call->house->mutex);
-    while (!*flag)
-        (void)pthread_cond_wait(&call->house->changed, &call->house->mutex);
-    (void)pthread_mutex_unlock(&call->house->mutex);
-}
-
-static Reply finish(Call *call) {
-    JsonProblem wrong;
-    Reply reply = {0};
-    await(call, &call->is_done);
-    reply.status = call->op->status;
-    assert_int_equal(json_parse(call->op->body, JSON_DEPTH_MAX, &reply.body, &wrong), 0);
-    call->op = operation_free(call->op);
-    return reply;
-}
-
-static Reply ask_over(House *h, OperationId id, Transport transport, const char *body) {
-    Call call;
-    start(h, &call, id, transport, body, false);
-    return finish(&call);
-}
-
-static Reply ask(House *h, OperationId id, const char *body) {
-    return ask_over(h, id, TRANSPORT_HTTP, body);
-}
-
-static Reply control(House *h, OperationId id, const char *body) {
-    return ask_over(h, id, TRANSPORT_CONTROL, body);
-}
-
-static Reply forget(Reply reply) {
-    json_decref(reply.body);
-    return (Reply){0};
-}
-
-static const char *text(Reply reply, const char *member) {
-    const char *value = json_string_value(json_object_get(reply.body, member));
-    return value != NULL ? value : "(none)";
-}
-
-static int64_t number(Reply reply, const char *member) {
-    const json_t *value = json_object_get(reply.body, member);
-    return value != NULL ? json_integer_value(value) : -1;
-}
-
-#define EXPECT(reply, wanted)                                                                                          \
-    do {                                                                                                               \
-        Reply expected_ = (reply);                                                                                     \
-        assert_int_equal(expected_.status, (wanted));                                                                  \
-        (void)forget(expected_);                                                                                       \
-    } while (0)
-
-static void start_service(House *h) {
-    assert_int_equal(service_new(&h->service, &(ServiceOptions){.store = h->store,
-                                                                .clock = &h->clock.base,
-                                                                .random = random_system(),
-                                                                .log = &h->log,
-                                                                .version = "test"}),
-                     0);
-    assert_int_equal(service_start(h->service), 0);
-}
-
-static void stop_service(House *h) {
-    service_drain(h->service);
-    service_stop(h->service);
-    h->service = service_free(h->service);
-}
-
-static void restart(House *h) {
-    stop_service(h);
-    start_service(h);
-}
-
-/* Time passes as on a machine that runs: second by second, and after each the worker has done what was due. */
-static void pass(House *h, int64_t seconds) {
-    for (; seconds > 0; seconds--) {
-        virtual_clock_move(&h->clock, 1000, 1000);
-        EXPECT(ask(h, OP_LIST_STACKS, "{\"limit\":1}"), 200);
-    }
-}
-
-static int begin(void **state) {
-    static House house;
-    House *h = &house;
-    memset(h, 0, sizeof *h);
-    Store *inner;
-    assert_int_equal(array_store_open(&inner), 0);
-    h->store = wrap_store_new(inner);
-    virtual_clock_init(&h->clock);
-    h->log = (Logger){.fd = -1, .level = LOG_ERROR, .style = LOG_JSON, .clock = &h->clock.base};
-    (void)pthread_mutex_init(&h->mutex, NULL);
-    (void)pthread_cond_init(&h->changed, NULL);
-    start_service(h);
-    Reply made = control(h, OP_CREATE_PROJECT,
-                         "{\"project\":\"shop\",\"maxStacks\":1,\"expiryGraceSeconds\":15,\"maxHoldSeconds\":600}");
-    assert_int_equal(made.status, 200);
-    (void)snprintf(h->key, sizeof h->key, "%s", text(made, "key"));
-    (void)forget(made);
-    *state = h;
-    return 0;
-}
-
-static int end(void **state) {
-    House *h = *state;
-    stop_service(h);
-    h->store = store_close(h->store);
-    return 0;
-}
-
-/* ---- what clients say ---- */
-
-#define BODY_SIZE 512
-
-static const char *request_body(char *out, char id, int64_t lease, int64_t wait) {
-    (void)snprintf(out, BODY_SIZE,
-                   "{\"branch\":\"feat/%c\",\"requestId\":\"request-id-of-%c-0001\",\"leaseSeconds\":%lld,"
-                   "\"waitSeconds\":%lld}",
-                   id, id, (long long)lease, (long long)wait);
-    return out;
-}
-
-static Reply request(House *h, char id, int64_t lease, int64_t wait) {
-    char body[BODY_SIZE];
-    return ask(h, OP_REQUEST_STACK, request_body(body, id, lease, wait));
-}
-
-/* A long poll that stays open: parked. */
-static void wait_for(House *h, Call *call, char id, int64_t lease, int64_t wait) {
-    char body[BODY_SIZE];
-    start(h, call, OP_REQUEST_STACK, TRANSPORT_HTTP, request_body(body, id, lease, wait), true);
-    await(call, &call->is_parked);
-}
-
-typedef struct Lease {
-    char stack[64], secret[256];
-    int64_t generation, expires_in;
-} Lease;
-
-static Lease lease_of(Reply reply) {
-    Lease lease;
-    const json_t *object = json_object_get(reply.body, "lease");
-    assert_int_equal(reply.status, 200);
-    (void)snprintf(lease.stack, sizeof lease.stack, "%s", text(reply, "stackName"));
-    (void)snprintf(lease.secret, sizeof lease.secret, "%s", json_string_value(json_object_get(object, "secret")));
-    lease.generation = json_integer_value(json_object_get(object, "generation"));
-    lease.expires_in = json_integer_value(json_object_get(object, "expiresInSeconds"));
-    (void)forget(reply);
-    return lease;
-}
-
-static Reply renew(House *h, const Lease *lease) {
-    char body[BODY_SIZE];
-    (void)snprintf(body, sizeof body, "{\"lease\":\"%s\"}", lease->secret);
-    return ask(h, OP_RENEW_LEASE, body);
-}
-
-static const char *release_body(char *out, const Lease *lease, const char *outcome) {
-    (void)snprintf(out, BODY_SIZE, "{\"stackName\":\"%s\",\"lease\":\"%s\",\"outcome\":\"%s\"}", lease->stack,
-                   lease->secret, outcome);
-    return out;
-}
-
-static Reply release(House *h, const Lease *lease, const char *outcome) {
-    char body[BODY_SIZE];
-    return ask(h, OP_RELEASE_STACK, release_body(body, lease, outcome));
-}
+#include "faults/house.h"
 
 /* ---- leases ---- */
 
@@ -279,6 +33,31 @@ static void a_renewed_lease_lives_and_an_unrenewed_one_is_lost(void **state) {
     assert_string_equal(text(lost, "why"), "expired");
     (void)forget(lost);
     EXPECT(release(h, &lease, "ok"), 410);
+}
+
+static void a_renewal_that_waits_behind_many_others_comes_before_the_loss(void **state) {
+    House *h = *state;
+    enum { OTHERS = BATCH_MAX + 10 };
+    static Call others[OTHERS];
+    Call first, renewal;
+    char body[BODY_SIZE];
+    Lease lease = lease_of(request(h, 'a', 30, 0));
+    pass(h, 29);
+    h->is_stalled = true;
+    start(h, &first, OP_LIST_STACKS, TRANSPORT_HTTP, "{}", false);
+    await(&first, &first.is_done);
+    for (size_t i = 0; i < OTHERS; i++)
+        start(h, &others[i], OP_JOIN_REQUEST, TRANSPORT_HTTP, "{\"requestId\":\"request-id-of-nobody\"}", false);
+    (void)snprintf(body, sizeof body, "{\"lease\":\"%s\"}", lease.secret);
+    start(h, &renewal, OP_RENEW_LEASE, TRANSPORT_HTTP, body, false);
+    virtual_clock_move(&h->clock, 2000, 2000);
+    house_go_on(h);
+    EXPECT(finish(&first), 200);
+    for (size_t i = 0; i < OTHERS; i++)
+        EXPECT(finish(&others[i]), 404);
+    EXPECT(finish(&renewal), 200);
+    pass(h, 5);
+    EXPECT(renew(h, &lease), 200);
 }
 
 static void a_lost_stack_rests_before_another_gets_it(void **state) {
@@ -560,12 +339,13 @@ static void lists_say_when_leases_end_and_who_waits(void **state) {
     (void)forget(queue);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, house_begin, house_end)
 
 int main(void) {
     json_guard_init();
     const struct CMUnitTest tests[] = {
         TEST(a_renewed_lease_lives_and_an_unrenewed_one_is_lost),
+        TEST(a_renewal_that_waits_behind_many_others_comes_before_the_loss),
         TEST(a_lost_stack_rests_before_another_gets_it),
         TEST(renewing_for_ever_ends_at_max_hold),
         TEST(a_restart_gives_everybody_the_full_length_again),

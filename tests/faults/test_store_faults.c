@@ -57,9 +57,12 @@ static void memory_plan(int64_t nth, bool for_ever) {
 
 /* ---- the workload and its model ---- */
 
+#define REQUESTS 256 /* more than one world makes */
+
 typedef struct Model {
     int64_t stack_generation[STACKS + 1]; /* 0: no such stack */
     int64_t events, requests, last;
+    unsigned char request_state[REQUESTS]; /* by ticket; 0: none, else RequestState + 1 */
 } Model;
 
 typedef struct World {
@@ -93,6 +96,11 @@ static void model_apply(Model *m, int64_t n) {
     m->events += 2;
     m->requests++;
     m->last = n;
+    m->request_state[n] = REQUEST_QUEUED + 1;
+    if (n > 1 && m->request_state[n - 1] != 0)
+        m->request_state[n - 1] = REQUEST_LIVE + 1;
+    if (n > 2 && m->request_state[n - 2] != 0)
+        m->request_state[n - 2] = REQUEST_OVER + 1;
 }
 
 static Slice number_text(Arena *arena, const char *prefix, int64_t n) {
@@ -113,8 +121,35 @@ static int touch_stack(WorkingSet *set, int number, int64_t n, bool is_deleting)
     slot->row.generation = slot->row.requested = n;
     slot->row.branch = number_text(set->arena, "branch-", n % 4);
     slot->row.last_commit = number_text(set->arena, "commit-", n);
+    slot->row.quiet_until_ms = n % 3 == 0 ? n : 0;
+    slot->row.quiet_seconds = slot->row.quiet_ticket = slot->row.before.requested = n;
     stack_slot_changed(slot);
     return 0;
+}
+
+/* Each transaction queues a request, grants the one of the transaction before, and ends the one before that. */
+static int add_request(WorkingSet *set, int64_t n) {
+    RequestSlot *request = working_set_request(set, n - 1);
+    if (request != NULL) {
+        request->row.state = REQUEST_LIVE;
+        request->row.is_heard = false;
+        request->row.stack_number = first_stack(n);
+        request->row.generation = n;
+        request_slot_changed(request);
+    }
+    request = working_set_request(set, n - 2);
+    if (request != NULL) {
+        request->row.state = REQUEST_OVER;
+        request->row.is_heard = false;
+        request->row.ended_ms = n;
+        request_slot_changed(request);
+    }
+    RequestRow row = {.ticket = n,
+                      .request_id = number_text(set->arena, "request-000000000-", n),
+                      .is_heard = true,
+                      .from_queue = true,
+                      .lease_seconds = 300};
+    return working_set_add_request(set, &row, &request);
 }
 
 static int change_rows(WorkingSet *set, int64_t n) {
@@ -125,11 +160,8 @@ static int change_rows(WorkingSet *set, int64_t n) {
     EventRow event = {.at_ms = n, .stack_number = a, .stack_name = number_text(set->arena, "test-", a)};
     for (int i = 0; i < 2 && r == 0; i++)
         r = working_set_add_event(set, &event);
-    RequestSlot *request;
-    RequestRow row = {
-        .ticket = n, .request_id = number_text(set->arena, "request-000000000-", n), .lease_seconds = 300};
     if (r == 0)
-        r = working_set_add_request(set, &row, &request);
+        r = add_request(set, n);
     if (set->is_project_missing) {
         set->project = (ProjectRow){.name = set->project_name,
                                     .prefix = slice_of("test-"),
@@ -157,6 +189,9 @@ static int transact(World *w, int64_t n, bool *is_committing) {
         r = working_set_want(&set, (RowWant){.query = ROWS_STACK_BY_NUMBER, .number = first_stack(n), .limit = 1});
     if (r == 0)
         r = working_set_want(&set, (RowWant){.query = ROWS_STACK_BY_NUMBER, .number = second_stack(n), .limit = 1});
+    for (int64_t ticket = n - 2; r == 0 && ticket < n; ticket++)
+        if (ticket > 0)
+            r = working_set_want(&set, (RowWant){.query = ROWS_REQUEST_BY_TICKET, .number = ticket, .limit = 1});
     if (r == 0)
         r = store_load(w->store, sets, 1);
     if (r == 0)
@@ -234,7 +269,10 @@ static int see_stack(void *arg, const StackRow *row) {
         seen->is_torn = true;
         return 0;
     }
-    seen->model.stack_generation[row->number] = row->generation;
+    int64_t n = row->generation;
+    seen->model.stack_generation[row->number] = n;
+    seen->is_torn |= row->quiet_until_ms != (n % 3 == 0 ? n : 0) || row->quiet_seconds != n || row->quiet_ticket != n ||
+                     row->before.requested != n;
     return 0;
 }
 static int see_event(void *arg, const EventRow *row) {
@@ -244,17 +282,25 @@ static int see_event(void *arg, const EventRow *row) {
     return 0;
 }
 
-/* How many of the requests that transactions up to `last` made are there, by their tickets. */
-static int64_t count_requests(Store *store, Arena *arena, int64_t last) {
+/* The requests that transactions up to `last` made, by their tickets. */
+static void see_requests(Store *store, Arena *arena, Seen *seen) {
     WorkingSet set, *sets[] = {&set};
     assert_int_equal(store_begin(store), 0);
     assert_int_equal(working_set_init(&set, arena, slice_of("shop")), 0);
-    for (int64_t n = 1; n <= last; n++)
-        assert_int_equal(working_set_want(&set, (RowWant){.query = ROWS_REQUEST_BY_TICKET, .number = n, .limit = 1}),
-                         0);
+    for (int64_t ticket = 1; ticket <= seen->model.last; ticket++)
+        assert_int_equal(
+            working_set_want(&set, (RowWant){.query = ROWS_REQUEST_BY_TICKET, .number = ticket, .limit = 1}), 0);
     assert_int_equal(store_load(store, sets, 1), 0);
     store_rollback(store);
-    return (int64_t)set.request_count;
+    for (size_t i = 0; i < set.request_count; i++) {
+        const RequestRow *row = &set.requests[i]->row;
+        assert_in_range(row->ticket, 1, REQUESTS - 1);
+        seen->model.requests++;
+        seen->model.request_state[row->ticket] = (unsigned char)(row->state + 1);
+        seen->is_torn |= (row->state == REQUEST_QUEUED) != row->is_heard ||
+                         (row->state == REQUEST_LIVE && row->generation != row->ticket + 1) ||
+                         (row->state == REQUEST_OVER) != (row->ended_ms == row->ticket + 2);
+    }
 }
 
 static Model see(Store *store) {
@@ -275,7 +321,7 @@ static Model see(Store *store) {
             0);
         seen.is_torn |= project.last_event != seen.model.events;
     }
-    seen.model.requests = count_requests(store, &arena, seen.model.last);
+    see_requests(store, &arena, &seen);
     arena_deinit(&arena);
     if (seen.is_torn)
         seen.model.last = -1; /* is no state there may be */
@@ -473,6 +519,8 @@ typedef struct Losses {
     int cuts, lost;
 } Losses;
 
+static int cuts_in_all; /* with everything synced as it is */
+
 /* What fails before the power goes; nth 0: nothing. */
 typedef struct Before {
     FaultCall call;
@@ -498,6 +546,7 @@ static bool cut_once(int64_t cut, uint64_t seed, Before before, const char *prag
     if (is_cut) {
         fault_vfs_restore(w.vfs);
         losses->cuts++;
+        cuts_in_all += pragma == NULL;
         if (!reopened_is_right(&w))
             losses->lost++;
     }
@@ -551,6 +600,11 @@ static void harness_sees_what_fewer_syncs_lose(void **state) {
     print_message("lost with NORMAL %d of %d, with OFF %d of %d\n", normal.lost, normal.cuts, off.lost, off.cuts);
     assert_in_range(normal.lost, 1, 1000000);
     assert_in_range(off.lost, 1, 1000000);
+}
+
+static void the_power_went_often_enough(void **state) {
+    (void)state;
+    assert_in_range(cuts_in_all, 2000 / APART, 1000000);
 }
 
 /* ---- memory ---- */
@@ -618,6 +672,7 @@ int main(void) {
         cmocka_unit_test(power_loss_loses_nothing_acknowledged),
         cmocka_unit_test(power_loss_after_a_failed_sync_loses_nothing_acknowledged),
         cmocka_unit_test(power_loss_after_a_full_disk_loses_nothing_acknowledged),
+        cmocka_unit_test(the_power_went_often_enough),
         cmocka_unit_test(harness_sees_what_fewer_syncs_lose),
         cmocka_unit_test(each_allocation_may_fail),
         cmocka_unit_test(each_allocation_may_fail_while_opening),

@@ -16,3 +16,5 @@ typedef struct VirtualClock {
 void virtual_clock_init(VirtualClock *clock);
 /* Moves both clocks; `wall_ms` may differ, or go back. */
 void virtual_clock_move(VirtualClock *clock, int64_t boot_ms, int64_t wall_ms);
+/* Before who waited by it goes for good: a move must not look for him. */
+void virtual_clock_forget(VirtualClock *clock);

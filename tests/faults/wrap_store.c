@@ -14,6 +14,7 @@ struct WrapStore {
     Store *inner;
     pthread_mutex_t mutex;
     Fault faults[WRAP_CALLS];
+    bool has_failed[WRAP_CALLS]; /* since the fault was set */
     int commits;
 };
 
@@ -29,6 +30,7 @@ static int due(Store *store, WrapCall call) {
     Fault *f = &w->faults[call];
     if (f->left > 0 && --f->left == 0) {
         result = f->result;
+        w->has_failed[call] = true;
         f->left = f->for_ever ? 1 : 0;
     }
     (void)pthread_mutex_unlock(&w->mutex);
@@ -143,12 +145,21 @@ void wrap_store_fail(Store *store, WrapCall call, int nth, int result, bool for_
     WrapStore *w = wrap_of(store);
     (void)pthread_mutex_lock(&w->mutex);
     w->faults[call] = (Fault){.left = nth, .result = result, .for_ever = for_ever};
+    w->has_failed[call] = false;
     (void)pthread_mutex_unlock(&w->mutex);
 }
 
 void wrap_store_heal(Store *store) {
     for (int call = 0; call < WRAP_CALLS; call++)
         wrap_store_fail(store, (WrapCall)call, 0, 0, false);
+}
+
+bool wrap_store_is_waiting(Store *store, WrapCall call) {
+    WrapStore *w = wrap_of(store);
+    (void)pthread_mutex_lock(&w->mutex);
+    bool is_waiting = !w->has_failed[call];
+    (void)pthread_mutex_unlock(&w->mutex);
+    return is_waiting;
 }
 
 int wrap_store_commits(const Store *store) {

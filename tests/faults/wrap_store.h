@@ -16,5 +16,7 @@ Store *wrap_store_new(Store *inner);
 /* From now on the `nth` (1: the next) call of this kind gives `result`; `for_ever`: all after it too. */
 void wrap_store_fail(Store *store, WrapCall call, int nth, int result, bool for_ever);
 void wrap_store_heal(Store *store);
+/* Whether the call that is to fail has not come yet. */
+bool wrap_store_is_waiting(Store *store, WrapCall call);
 /* Commits that succeeded. */
 int wrap_store_commits(const Store *store);

@@ -418,7 +418,7 @@ static int load_queue(ArrayStore *s, WorkingSet *set, RowWant *want) {
 }
 
 /* Counts up from 1, though the rules promise that nothing is unused below first_unused: that is checked by it. */
-static int load_unused(ArrayStore *s, WorkingSet *set, const RowWant *want) {
+static int load_unused(ArrayStore *s, WorkingSet *set, RowWant *want) {
     const ProjectRow *project = find_project(s, set->project_name);
     int r = 0;
     uint32_t found = 0;
@@ -427,6 +427,7 @@ static int load_unused(ArrayStore *s, WorkingSet *set, const RowWant *want) {
             continue;
         assert(number >= project->first_unused);
         r = working_set_put_unused(set, number);
+        want->edge = number;
         found++;
     }
     return r;

@@ -8,16 +8,21 @@
 
 #include "base/limits.h"
 
+/* One thing to decide: a command, or what time made due. */
+typedef struct Step {
+    const Command *command; /* NULL: `due` */
+    Answer *answer;
+    const Due *due;
+    Slice project;
+    bool is_decided;
+} Step;
+
 typedef struct Batch {
-    Store *store;
-    Arena *arena;
-    const Moment *moment;
-    const Command *commands;
-    Answer *answers;
+    const SimulatedBatch *what;
+    Step steps[BATCH_MAX + DUE_MAX];
     size_t count;
     WorkingSet *sets[BATCH_MAX];
     size_t set_count;
-    bool is_decided[BATCH_MAX];
 } Batch;
 
 Command simulate_command(OperationId operation, const char *project) {
@@ -31,9 +36,9 @@ static WorkingSet *find_set(Batch *b, Slice project) {
         if (slice_equal(b->sets[i]->project_name, project))
             return b->sets[i];
     }
-    WorkingSet *set = arena_alloc(b->arena, sizeof(*set));
+    WorkingSet *set = arena_alloc(b->what->arena, sizeof(*set));
     assert_non_null(set);
-    assert_int_equal(working_set_init(set, b->arena, project), 0);
+    assert_int_equal(working_set_init(set, b->what->arena, project), 0);
     b->sets[b->set_count++] = set;
     return set;
 }
@@ -71,28 +76,36 @@ static int decide_checked(WorkingSet *set, const Command *command, const Moment 
     return decision;
 }
 
+static int decide_step(WorkingSet *set, const Step *step, const Moment *moment) {
+    if (step->command != NULL)
+        return decide_checked(set, step->command, moment, step->answer);
+    int decision = lease_serve(set, moment);
+    return decision != DECISION_DONE ? decision : lease_decide_due(set, step->due, moment);
+}
+
 /* A project stops at its first wish for rows, so that its commands are decided in order. */
 static int decide_pending(Batch *b, bool *is_pending) {
     bool is_stopped[BATCH_MAX] = {false};
     *is_pending = false;
     for (size_t i = 0; i < b->count; i++) {
-        if (b->is_decided[i])
+        Step *step = &b->steps[i];
+        if (step->is_decided)
             continue;
-        WorkingSet *set = find_set(b, b->commands[i].project);
+        WorkingSet *set = find_set(b, step->project);
         size_t place = 0;
         while (b->sets[place] != set)
             place++;
         int decision = DECISION_NEEDS_ROWS;
         if (!is_stopped[place])
-            decision = decide_checked(set, &b->commands[i], b->moment, &b->answers[i]);
+            decision = decide_step(set, step, b->what->moment);
         if (decision < 0)
             return decision;
-        b->is_decided[i] = decision != DECISION_NEEDS_ROWS;
-        is_stopped[place] = is_stopped[place] || !b->is_decided[i];
-        *is_pending = *is_pending || !b->is_decided[i];
+        step->is_decided = decision != DECISION_NEEDS_ROWS;
+        is_stopped[place] = is_stopped[place] || !step->is_decided;
+        *is_pending = *is_pending || !step->is_decided;
     }
     for (size_t i = 0; i < b->set_count; i++) {
-        int decision = is_stopped[i] ? DECISION_DONE : lease_serve(b->sets[i], b->moment);
+        int decision = is_stopped[i] ? DECISION_DONE : lease_serve(b->sets[i], b->what->moment);
         if (decision < 0)
             return decision;
         *is_pending = *is_pending || decision == DECISION_NEEDS_ROWS;
@@ -100,25 +113,40 @@ static int decide_pending(Batch *b, bool *is_pending) {
     return 0;
 }
 
+static int want(Batch *b, const Step *step) {
+    WorkingSet *set = find_set(b, step->project);
+    return step->command != NULL ? lease_want(set, step->command) : lease_want_due(set, step->due);
+}
+
 static int decide_all(Batch *b) {
     bool is_pending = b->count > 0;
     int r = 0;
     for (size_t i = 0; i < b->count && r == 0; i++)
-        r = lease_want(find_set(b, b->commands[i].project), &b->commands[i]);
+        r = want(b, &b->steps[i]);
     for (int round = 0; is_pending && r == 0; round++) {
         assert_true(round < 2 * BATCH_MAX + DECIDE_ROUNDS_MAX);
-        r = store_load(b->store, b->sets, b->set_count);
+        r = store_load(b->what->store, b->sets, b->set_count);
         if (r == 0)
             r = decide_pending(b, &is_pending);
     }
     return r;
 }
 
-int simulate_batch(Store *store, Arena *arena, const Moment *moment, const Command *commands, size_t count,
-                   Answer *answers) {
-    Batch b = {
-        .store = store, .arena = arena, .moment = moment, .commands = commands, .answers = answers, .count = count};
-    assert_true(count <= BATCH_MAX);
+static void add_dues(Batch *b, bool is_unheard) {
+    for (size_t i = 0; i < b->what->due_count; i++)
+        if ((b->what->dues[i].kind == DUE_UNHEARD) == is_unheard)
+            b->steps[b->count++] = (Step){.due = &b->what->dues[i], .project = b->what->due_project};
+}
+
+int simulate_batch_with(const SimulatedBatch *what) {
+    Batch b = {.what = what};
+    Store *store = what->store;
+    assert_true(what->count <= BATCH_MAX && what->due_count <= DUE_MAX);
+    add_dues(&b, true);
+    for (size_t i = 0; i < what->count; i++)
+        b.steps[b.count++] =
+            (Step){.command = &what->commands[i], .answer = &what->answers[i], .project = what->commands[i].project};
+    add_dues(&b, false);
     int r = store_begin(store);
     if (r == 0)
         r = decide_all(&b);
@@ -128,5 +156,13 @@ int simulate_batch(Store *store, Arena *arena, const Moment *moment, const Comma
         r = store_commit(store);
     if (r != 0)
         store_rollback(store);
+    for (size_t i = 0; r == 0 && what->committed != NULL && i < b.set_count; i++)
+        what->committed(what->arg, b.sets[i]);
     return r;
+}
+
+int simulate_batch(Store *store, Arena *arena, const Moment *moment, const Command *commands, size_t count,
+                   Answer *answers) {
+    return simulate_batch_with(&(SimulatedBatch){
+        .store = store, .arena = arena, .moment = moment, .commands = commands, .count = count, .answers = answers});
 }

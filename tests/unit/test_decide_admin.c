@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -104,6 +105,33 @@ static void settings_change_one_by_one(void **state) {
     answer = world_do(w, update);
     assert_outcome(&answer, OUTCOME_DONE);
     assert_int_equal(world_project(w).max_stacks, 9);
+}
+
+static void a_higher_ceiling_serves_everybody_who_waits(void **state) {
+    World *w = *state;
+    enum { WAITING = 40 };
+    char ids[WAITING][32];
+    Command update = world_command(OP_UPDATE_PROJECT);
+    update.max_stacks = 1;
+    Answer answer = world_do(w, update);
+    assert_outcome(&answer, OUTCOME_DONE);
+    answer = world_request(w, "main");
+    assert_outcome(&answer, OUTCOME_DONE);
+    for (int i = 0; i < WAITING; i++) {
+        Command ask = world_command(OP_REQUEST_STACK);
+        (void)snprintf(ids[i], sizeof ids[i], "request-%016d", i);
+        ask.request_id = slice_of(ids[i]);
+        ask.if_none = IF_NONE_WAIT;
+        answer = world_do(w, ask);
+        assert_outcome(&answer, OUTCOME_QUEUED);
+        assert_int_equal(answer.position, i + 1);
+    }
+    update.max_stacks = 1 + WAITING;
+    answer = world_do(w, update);
+    assert_outcome(&answer, OUTCOME_DONE);
+    assert_int_equal(world_project(w).queued_count, 0);
+    assert_int_equal(world_project(w).stack_count, 1 + WAITING);
+    assert_int_equal(world_stack(w, "test-2").is_collected, 0);
 }
 
 static void a_lower_ceiling_deletes_nothing(void **state) {
@@ -233,6 +261,7 @@ int main(void) {
         TEST(a_project_starts_with_its_defaults_and_a_key),
         TEST(names_of_projects_and_keys_are_taken_once),
         TEST(settings_change_one_by_one),
+        TEST(a_higher_ceiling_serves_everybody_who_waits),
         TEST(a_lower_ceiling_deletes_nothing),
         TEST(a_project_goes_only_when_it_is_empty),
         TEST(a_project_made_again_goes_on_counting),

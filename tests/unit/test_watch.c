@@ -253,6 +253,30 @@ static void a_joined_lease_rests_its_whole_time_whoever_is_told(void **state) {
     assert_int_equal(due(w), DUE_RESTED);
 }
 
+/* Granted and ended by one transaction, after the lease that is watched: what that one had left is not its measure. */
+static void a_lease_that_was_never_watched_rests_its_whole_time(void **state) {
+    World *w = *state;
+    follow(w, bound(1, 7, 60));
+    pass(w, 50000);
+    follow(w, quiet(8, 600, 15));
+    pass(w, 614000);
+    assert_int_equal(due(w), NOTHING);
+    pass(w, 1000);
+    assert_int_equal(due(w), DUE_RESTED);
+}
+
+static void a_renewal_of_no_length_has_the_one_of_the_grant(void **state) {
+    World *w = *state;
+    LeaseRef lease = {.ticket = 7, .generation = 1007};
+    follow(w, bound(1, 7, 60));
+    follow(w, bound(1, 7, 600)); /* somebody asked for more, once */
+    pass(w, 30000);
+    assert_true(watch_renew(w->watch, w->project.name, lease, FIELD_ABSENT));
+    assert_int_equal(watch_left(w->watch, w->project.name, 7, 0), 60000);
+    assert_true(watch_renew(w->watch, w->project.name, lease, 600));
+    assert_int_equal(watch_left(w->watch, w->project.name, 7, 0), 600000);
+}
+
 static void after_a_start_quiet_takes_its_whole_time_again(void **state) {
     World *w = *state;
     follow(w, quiet(7, 60, 15)); /* no lease was watched before */
@@ -348,6 +372,8 @@ int main(void) {
         TEST(after_an_operators_act_a_stack_rests_until_the_lease_would_have_ended),
         TEST(a_holder_who_was_told_shortens_the_rest),
         TEST(a_joined_lease_rests_its_whole_time_whoever_is_told),
+        TEST(a_lease_that_was_never_watched_rests_its_whole_time),
+        TEST(a_renewal_of_no_length_has_the_one_of_the_grant),
         TEST(after_a_start_quiet_takes_its_whole_time_again),
         TEST(a_queued_request_is_heard_of_or_passed_over_or_abandoned),
         TEST(a_parked_request_is_live_until_its_last_connection_hangs_up),

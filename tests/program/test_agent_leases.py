@@ -1,0 +1,279 @@
+"""Leases that end and requests that wait, as CI jobs meet them through the agent: short leases, in real time."""
+
+import json
+import pathlib
+import re
+import select
+import signal
+import subprocess
+import time
+
+import pytest
+from programs import AGENT, Coordinator
+from test_agent import DEADLINE, Job, Project, until
+
+SOON = 2  # seconds within which an agent that is told to stop has left nothing behind
+
+
+def stays(condition, seconds):
+    """Nothing happens for so long: that is the event."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        assert condition()
+        select.select([], [], [], 0.05)
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory):
+    coordinator = Coordinator(tmp_path_factory.mktemp("leases") / "data").start()
+    yield coordinator
+    coordinator.hang_up()
+    assert coordinator.stop() == 0, "".join(coordinator.log)
+
+
+@pytest.fixture
+def project(daemon):
+    return Project(daemon, "--max-stacks", "1", "--expiry-grace", "1")
+
+
+@pytest.fixture
+def job(project, tmp_path, clone):
+    return Job(project, tmp_path / "job", clone)
+
+
+@pytest.fixture
+def other(project, tmp_path, clone):
+    return Job(project, tmp_path / "other", clone)
+
+
+@pytest.fixture
+def paused():
+    """Stops a process for a while, and never for good."""
+    stopped = []
+
+    def pause(process):
+        stopped.append(process)
+        process.send_signal(signal.SIGSTOP)
+
+    yield pause
+    for process in stopped:
+        process.send_signal(signal.SIGCONT)
+
+
+def shell(job, script, *arguments, **more):
+    return subprocess.Popen(
+        ["sh", "-c", script, str(AGENT), *[str(a) for a in arguments]],
+        cwd=job.worktree, env=job.env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **more,
+    )  # fmt: skip
+
+
+def queue(project):
+    return project.http.call("listQueue").body["queue"]
+
+
+def lease(project):
+    return project.stacks["test-1"].get("lease")
+
+
+# ---- the keeper ----
+
+
+def test_a_job_has_its_stack_as_long_as_it_lives_and_no_longer(job, project):
+    started = time.monotonic()
+    shell_of_job = shell(job, 'stack=$("$0" request --lease 2s) && echo "$stack" && read line')
+    assert shell_of_job.stdout.readline() == "test-1\n"
+    assert time.monotonic() - started < 2  # the keeper holds nothing that $(…) waits for
+    first = lease(project)["generation"]
+    stays(lambda: lease(project)["generation"] == first, 4.5)  # two leases long
+    shell_of_job.stdin.close()
+    assert shell_of_job.wait(DEADLINE) == 1
+    until(lambda: "expired" in project.kinds, "the lease runs out")
+    assert re.search(r"job's process has ended", "".join(p.read_text() for p in job.files()))
+
+
+def test_the_process_to_watch_can_be_named(job, project):
+    watched = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+    assert job("request", "--watch", "999999999").returncode == 64
+    job.succeeds("request", "--lease", "2s", "--watch", watched.pid)
+    watched.stdin.close()
+    watched.wait()
+    until(lambda: "expired" in project.kinds, "the lease runs out")
+
+
+def test_check_says_whose_the_stack_is_and_who_took_it(job, project):
+    job.succeeds("request", "--lease", "60s")
+    assert job.succeeds("check").stdout.startswith("test-1 is ours, for ")
+    assert json.loads(job.succeeds("check", "--json").stdout)["held"] is True
+    project.daemon.admin("stack", "release", project.name, "test-1", "--now", "--reason", "needed for the demo")
+    lost = job("check")
+    assert lost.returncode == 76 and "LOST" in lost.stderr and "forced" in lost.stderr and "control" in lost.stderr
+    said = job("check", "--json")
+    assert said.returncode == 76 and json.loads(said.stdout)["held"] is False
+
+
+def test_a_kept_lease_that_is_lost_is_said_in_its_log(job, project):
+    job.succeeds("request", "--lease", "2s")
+    project.daemon.admin("stack", "release", project.name, "test-1", "--now")
+    until(lambda: "LOST" in "".join(p.read_text() for p in job.files()), "the keeper says so")
+    assert job("check").returncode == 76
+
+
+def test_a_stack_is_handed_over_to_the_jobs_that_join(job, other, project):
+    said = job.request("--lease", "30s")
+    job.succeeds("hand-over", "--hold", "20m")
+    assert job("check").returncode == 66  # nothing of it is this job's any more
+    assert lease(project)["generation"] == said["lease"]["generation"]
+    joined = json.loads(other.succeeds("join", "--json", "--request-id", said["requestId"]).stdout)
+    assert joined["stackName"] == "test-1" and joined["lease"]["expiresInSeconds"] > 1100
+    other.succeeds("release")  # it only joined: the stack is left to the others
+    assert project.states == {"test-1": "leased"}
+    other.succeeds("join", "--request-id", said["requestId"])
+    other.succeeds("release", "--joined")
+    assert project.states == {"test-1": "available"}
+
+
+# ---- waiting ----
+
+
+def test_who_waits_is_told_who_has_what_and_gets_it_at_once(job, other, project):
+    job.succeeds("request", "--branch", "feat/a")
+    waiting = other.start("request", "--wait", "60s", "--branch", "feat/b")
+    line = next(line for line in waiting.stderr if "in line" in line)
+    assert re.search(r"1st in line, \ds; test-1 feat/a .*\(\ds\)", line), line
+    until(lambda: queue(project), "it waits")
+    shown = job.succeeds("queue").stdout
+    assert "feat/b" in shown
+    assert json.loads(job.succeeds("queue", "--json").stdout)["queue"][0]["position"] == 1
+    job.succeeds("release")
+    released = time.monotonic()
+    assert waiting.stdout.readline() == "test-1\n"
+    assert time.monotonic() - released < SOON
+    assert waiting.wait(DEADLINE) == 0
+    other.succeeds("release")
+
+
+def test_a_wait_that_is_over_leaves_no_request_behind(job, other, project):
+    job.succeeds("request", "--branch", "feat/a")
+    done = other("request", "--wait", "1s")
+    assert done.returncode == 75
+    assert "feat/a" in done.stderr
+    assert queue(project) == []
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_who_is_stopped_while_waiting_leaves_the_line(job, other, project, number, status):
+    job.succeeds("request")
+    waiting = other.start("request", "--wait", "60s")
+    until(lambda: queue(project), "it waits")
+    stopped = time.monotonic()
+    waiting.send_signal(number)
+    assert waiting.wait(DEADLINE) == status, waiting.stderr.read()
+    assert time.monotonic() - stopped < SOON
+    assert queue(project) == []
+
+
+# ---- run ----
+
+STUBBORN = """
+trap 'date +%s.%N >> "$0"' TERM
+echo $$ > "$1"
+while :; do read line < "$2" || :; done
+"""
+
+
+def stubborn(job, folder, *options):
+    """A command that notes when it is told to stop and goes on. The fifo it reads from: it waits without a child."""
+    told, runs, never = (pathlib.Path(folder) / name for name in ("told", "runs", "never"))
+    subprocess.run(["mkfifo", never], check=True)
+    running = job.start("run", *options, "--", "sh", "-c", STUBBORN, told, runs, never)
+    pid = int(until(lambda: runs.exists() and runs.read_text().strip(), "the command runs"))
+    return running, pid, told
+
+
+def test_a_command_is_stopped_before_its_lease_ends(tmp_path, clone, paused):
+    daemon = Coordinator(tmp_path / "data").start()
+    project = Project(daemon)
+    running, pid, told = stubborn(Job(project, tmp_path, clone), tmp_path, "--lease", "6s")
+    paused(daemon.process)
+    silent = time.time()
+    until(lambda: told.exists() and told.read_text(), "it is told to stop")
+    first = float(told.read_text().split()[0])
+    # Renewed at least each two seconds, told a quarter before the end, killed a twelfth before.
+    assert silent + 2.3 < first < silent + 4.7
+    until(lambda: not pathlib.Path(f"/proc/{pid}").exists(), "it is killed")
+    assert first + 0.8 < time.time() < silent + 5.7
+    daemon.process.send_signal(signal.SIGCONT)
+    assert running.wait(DEADLINE) == 76
+    assert "before it ends" in running.stderr.read()
+    daemon.hang_up()
+    assert daemon.stop() == 0
+
+
+def test_a_short_outage_stops_nothing(tmp_path, clone, paused):
+    daemon = Coordinator(tmp_path / "data").start()
+    project = Project(daemon)
+    running, _, told = stubborn(Job(project, tmp_path, clone), tmp_path, "--lease", "6s")
+    generation = lease(project)["generation"]
+    paused(daemon.process)
+    stays(lambda: not told.exists(), 1.5)
+    daemon.process.send_signal(signal.SIGCONT)
+    stays(lambda: not told.exists() and lease(project)["generation"] == generation, 6)
+    running.terminate()
+    until(told.exists, "it is told to stop")
+    running.terminate()  # who says it twice is in a hurry
+    assert running.wait(DEADLINE) == 137
+    assert project.states == {"test-1": "available"}
+    daemon.hang_up()
+    assert daemon.stop() == 0
+
+
+def test_a_command_whose_lease_is_lost_hears_it_at_once_and_who_took_it(job, project, tmp_path):
+    running, pid, told = stubborn(job, tmp_path, "--lease", "3s")
+    project.daemon.admin("stack", "quarantine", project.name, "test-1", "--reason", "broken disk")
+    lost = time.monotonic()
+    until(lambda: told.exists() and told.read_text(), "it is told to stop")
+    assert time.monotonic() - lost < 1 + SOON  # a third of the lease, and a little
+    assert pathlib.Path(f"/proc/{pid}").exists()
+    running.terminate()
+    until(lambda: told.read_text().count("\n") > 1, "it is told again")
+    running.terminate()
+    assert running.wait(DEADLINE) == 76
+    said = running.stderr.read()
+    assert "LOST" in said and "forced" in said and "control" in said
+
+
+# ---- clean ----
+
+
+def test_a_cleaner_cleans_one_after_the_other_until_it_is_stopped(tmp_path, clone, daemon):
+    project = Project(daemon, "--cleaning", "on")
+    job, cleaner = Job(project, tmp_path / "job", clone), Job(project, tmp_path / "cleaner", clone)
+    for _ in range(2):
+        job.succeeds("request")
+    for name in ("test-1", "test-2"):
+        job.succeeds("release", name, "--outcome", "dirty")
+    assert set(project.states.values()) == {"dirty"}
+    cleaned = tmp_path / "cleaned"
+    running = cleaner.start("clean", "--wait", "60s", "--", "sh", "-c", 'echo "$STACK_NAME" >> "$0"', cleaned)
+    until(lambda: set(project.states.values()) == {"available"}, "both are clean")
+    again = job.succeeds("request").stdout.strip()
+    job.succeeds("release", "--outcome", "dirty")
+    until(lambda: cleaned.read_text().count(again) == 2, "it waits for the next one")
+    until(lambda: project.states[again] == "available", "and gives it back")
+    assert cleaned.read_text().split() == ["test-1", "test-2", again]
+    stopped = time.monotonic()
+    running.terminate()
+    assert running.wait(DEADLINE) == 143, running.stderr.read()
+    assert time.monotonic() - stopped < SOON
+    assert [q for q in queue(project) if q["purpose"] == "clean"] == []
+
+
+def test_a_cleaner_that_fails_three_times_leaves_the_stack_to_a_person(tmp_path, clone, daemon):
+    project = Project(daemon, "--cleaning", "on")
+    job = Job(project, tmp_path, clone)
+    job.succeeds("request")
+    job.succeeds("release", "--outcome", "dirty")
+    for state in ("dirty", "dirty", "quarantined"):
+        assert job("clean", "--once", "--", "false").returncode == 1
+        assert project.states == {"test-1": state}
+    assert "quarantined" in job.succeeds("history").stdout
