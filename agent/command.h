@@ -6,6 +6,7 @@
 int command_request(const Agent *agent);
 int command_join(const Agent *agent);
 int command_deployed(const Agent *agent);
+int command_changed(const Agent *agent);
 int command_release(const Agent *agent);
 int command_hand_over(const Agent *agent);
 int command_run(const Agent *agent);

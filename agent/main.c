@@ -14,7 +14,7 @@ static CommandFunction *const commands[VERB_COUNT] = {
     [VERB_RELEASE] = command_release, [VERB_HAND_OVER] = command_hand_over, [VERB_RUN] = command_run,
     [VERB_CLEAN] = command_clean,     [VERB_CHECK] = command_check,         [VERB_LIST] = command_list,
     [VERB_QUEUE] = command_queue,     [VERB_HISTORY] = command_history,     [VERB_DELETE_LAST] = command_delete_last,
-    [VERB_KEEP] = command_keep,
+    [VERB_KEEP] = command_keep,       [VERB_CHANGED] = command_changed,
 };
 
 static int run(const AgentOptions *options, const Parsed *parsed) {

@@ -140,6 +140,17 @@ static const Option deployed_options[] = {
      .doc = "Where the deployed stack answers, for those who look at the list."},
 };
 
+static const Option changed_options[] = {
+    {.flag = "--paths",
+     .argument = "GLOB",
+     .environment = "STACK_AGENT_PATHS",
+     .kind = OPTION_LIST,
+     .offset = offsetof(AgentOptions, paths),
+     .doc = "Only these paths count: `web/**`, `*.md`, `!docs`; a folder's name means all in it. May be given several "
+            "times; the last one that matches a path counts. Default: everything."},
+    ROW_JSON,
+};
+
 static const Option release_options[] = {
     {.flag = "--outcome",
      .argument = "OUTCOME",
@@ -205,6 +216,17 @@ static const Verb verbs[VERB_KEEP] = {
      OPTIONS(deployed_options),
      .summary = "Say that HEAD is now deployed on this job's stack.",
      .details = "The next request of the branch is told this commit, so that it can deploy what changed since."},
+    {.id = VERB_CHANGED,
+     .path = "changed",
+     .arguments = "[STACK]",
+     .max_arguments = 1,
+     OPTIONS(changed_options),
+     .summary = "Say whether HEAD differs from what is on this job's stack.",
+     .details =
+         "`if stack-agent changed; then ./deploy.sh; fi`: 0 when it differs, 1 when it does not. Compares the trees of "
+         "the two commits; a deployed commit that this clone lacks is fetched by git, with the credentials that the "
+         "checkout left. Whatever cannot be told (no stack, no checkout, a commit out of reach) counts as changed, and "
+         "stderr says why."},
     {.id = VERB_RELEASE,
      .path = "release",
      .arguments = "[STACK]",

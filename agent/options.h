@@ -23,12 +23,14 @@ typedef struct AgentOptions {
     int outcome; /* ReleaseOutcome; -1: not said */
     bool is_joined_too;
     int64_t limit;
+    OptionList paths; /* globs, see globs.h */
 } AgentOptions;
 
 typedef enum VerbId {
     VERB_REQUEST,
     VERB_JOIN,
     VERB_DEPLOYED,
+    VERB_CHANGED,
     VERB_RELEASE,
     VERB_HAND_OVER,
     VERB_RUN,
