@@ -17,3 +17,6 @@ int command_queue(const Agent *agent);
 int command_history(const Agent *agent);
 int command_delete_last(const Agent *agent);
 int command_keep(const Agent *agent);
+int command_github_main(const Agent *agent);
+int command_github_post(const Agent *agent);
+int command_github_release(const Agent *agent);

@@ -25,6 +25,7 @@
 #define BACKOFF_MAX_MS 10000
 #define RETRY_AFTER_MAX_SECONDS 60 /* a longer Retry-After is not believed */
 #define REMIND_MS 60000            /* how often a wait is mentioned again */
+#define LAST_ANSWER_MS 2000        /* for the answer to the last long poll of a wait */
 #define LOOK_MS 2000               /* to see who has the stacks while one waits */
 #define LOOK_STACKS_MAX 8          /* so many are named */
 #define COLLECT_MS 20000           /* how long a grant from the queue waits for its first renewal */

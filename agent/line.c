@@ -102,7 +102,9 @@ static int tell(Session *session, Line *line) {
     if (r != 0)
         return r;
     const char *words = buffer_text(&text);
-    if (words != NULL)
+    if (words != NULL && line->position != line->told_position)
+        agent_notice(agent, "Waiting for a stack", "%s", words);
+    else if (words != NULL)
         agent_say(agent, LOG_INFO, "%s", words);
     line->told_ms = now_ms;
     line->told_position = line->position;
@@ -126,7 +128,9 @@ static int ask(Session *session, Command *command, Line *line, Reply *reply) {
     int64_t wait_seconds = command->wait_seconds != FIELD_ABSENT ? command->wait_seconds : 0;
     line->sent_ms = clock_boot_ms(session->agent->clock);
     reply_deinit(reply);
-    SessionLimits limits = {.within_ms = left_ms > 1 ? left_ms : 1,
+    /* A poll that ends with the patience is answered a moment behind it. */
+    int64_t within_ms = wait_seconds > 0 ? left_ms + LAST_ANSWER_MS : left_ms;
+    SessionLimits limits = {.within_ms = within_ms > 1 ? within_ms : 1,
                             .try_max_ms = wait_seconds * 1000 + TRY_MS,
                             .is_one_try = line->is_one_try,
                             .cancel_fd = line->cancel_fd};
@@ -170,7 +174,8 @@ int line_wait(Session *session, Command *command, Line *line, Reply *reply) {
         bool is_just_queued = can_park && is_first; /* it asked not to be parked, so when to come again is no answer */
         if (!is_just_queued)
             r = rest(session, line, reply, was_parked);
-        if (r != 0)
+        /* The last answer stands, rather than a call that has no time to be answered. */
+        if (r != 0 || clock_boot_ms(agent->clock) >= line->deadline_ms)
             return r;
     }
 }

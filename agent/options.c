@@ -93,6 +93,8 @@ static const Option request_options[] = {ROW_BRANCH, ROW_COMMIT,      ROW_LEASE,
                                          ROW_WATCH,  ROW_HOLDER_NOTE, ROW_JSON};
 static const Option run_options[] = {ROW_BRANCH, ROW_COMMIT, ROW_LEASE, ROW_WAIT, ROW_HOLDER_NOTE};
 
+static const Option github_options[] = {ROW_WATCH};
+
 static const Option join_options[] = {
     {.flag = "--request-id",
      .argument = "ID",
@@ -293,6 +295,20 @@ static const Verb verbs[VERB_KEEP] = {
      OPTIONS(list_options),
      .summary = "Remove the project's last stack.",
      .details = "One that is leased stays until it is released."},
+    {.id = VERB_GITHUB_MAIN,
+     .path = "github main",
+     OPTIONS(github_options),
+     .summary = "The step of the GitHub action: `request` or `join`, told to later steps.",
+     .details =
+         "Reads INPUT_… and writes GITHUB_OUTPUT, GITHUB_ENV, GITHUB_PATH, GITHUB_STATE and GITHUB_STEP_SUMMARY, "
+         "as GitHub's runner has it; see docs/ci.md. For people there are `request` and `run`."},
+    {.id = VERB_GITHUB_POST,
+     .path = "github post",
+     .summary = "What the GitHub action does when its job has ended: release or hand over.",
+     .details = "Only what this step got, which STATE_… says."},
+    {.id = VERB_GITHUB_RELEASE,
+     .path = "github release",
+     .summary = "The action that releases a stack which several jobs shared."},
 };
 
 const Program agent_program = {

@@ -40,6 +40,9 @@ typedef enum VerbId {
     VERB_QUEUE,
     VERB_HISTORY,
     VERB_DELETE_LAST,
+    VERB_GITHUB_MAIN,
+    VERB_GITHUB_POST,
+    VERB_GITHUB_RELEASE,
     VERB_KEEP, /* of keeper_program alone */
     VERB_COUNT,
 } VerbId;

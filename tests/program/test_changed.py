@@ -1,4 +1,5 @@
 """`stack-agent changed`: what differs from what is on the stack, in clones as CI systems make them."""
+# ruff: noqa: F811  (fixtures are named for what they give)
 
 import json
 import subprocess
@@ -142,7 +143,7 @@ def test_no_remote_no_git_no_checkout(project, tmp_path, origin):
     assert "no remote" in asked(job)[1]["reason"]
     empty = tmp_path / "empty"
     empty.mkdir()
-    elsewhere = subprocess.run(
+    elsewhere = subprocess.run(  # noqa: PLW1510
         [AGENT, "changed", "--worktree", str(empty)], env=job.env, cwd=empty, capture_output=True, text=True, timeout=60
     )
     assert elsewhere.returncode == 0 and "no checkout" in elsewhere.stderr
