@@ -1,15 +1,10 @@
 """A coordinator, a project of the test's own, the assembled action, runners."""
 
 import itertools
-import os
-import pathlib
 import subprocess
 
 import pytest
-from runner import ROOT, Runner
-from programs import BIN, Coordinator, git  # isort: skip  (runner.py says where it is)
-
-NAMES = itertools.count(1)
+from runner import BIN, ROOT, Coordinator, Project, Runner, git
 
 
 @pytest.fixture(scope="session")
@@ -27,30 +22,14 @@ def daemon(tmp_path_factory):
     assert coordinator.stop() == 0, "".join(coordinator.log)
 
 
-class Project:
-    def __init__(self, daemon, *options):
-        self.daemon, self.name = daemon, f"a{next(NAMES)}"
-        self.key = daemon.project(self.name, *options)
-        self.http = daemon.http(self.key)
-
-    @property
-    def stacks(self):
-        return {s["stackName"]: s for s in self.http.call("listStacks").body["stacks"]}
-
-    @property
-    def states(self):
-        return {name: s["state"] for name, s in self.stacks.items()}
-
-    @property
-    def events(self):
-        return self.http.call("listEvents", {"after": 0}).body["events"]
-
-    @property
-    def kinds(self):
-        return [e["kind"] for e in self.events]
-
-    def outcomes(self):
-        return [e.get("outcome") for e in self.events if e["kind"] == "released"]
+@pytest.fixture
+def own_daemon(tmp_path):
+    """One that a test may kill, and its key."""
+    daemon = Coordinator(tmp_path / "data").start()
+    yield daemon, daemon.project("shop")
+    daemon.hang_up()
+    if daemon.process.poll() is None:
+        daemon.stop()
 
 
 @pytest.fixture
@@ -86,8 +65,3 @@ def make_runner(project, action, clone, tmp_path):
         return Runner(tmp_path / f"runner-{next(count)}", action, clone, project.daemon.url, project.key, **env)
 
     return make
-
-
-def pytest_configure():
-    tools = pathlib.Path(os.environ.get("CI_TOOLS", "/nonexistent"))
-    assert (tools / "bin/node").exists(), "CI_TOOLS names no folder of tools: run scripts/install-deps ci-tools"

@@ -1,23 +1,79 @@
 """Workflows for the tests: jobs in worker.py, each on a runner of its own, with the assembled action."""
 
+import itertools
 import json
 import os
 import pathlib
 import queue
 import re
+import select
 import signal
 import subprocess
 import sys
 import threading
+import time
 
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "program"))
-from programs import CI_VARIABLES, git  # noqa: E402
+from programs import BIN, CI_VARIABLES, Coordinator, git  # noqa: E402
+
+__all__ = ["BIN", "Coordinator", "git"]
 
 ROOT = HERE.parent.parent
 TOOLS = pathlib.Path(os.environ["CI_TOOLS"])
 NODE = TOOLS / "bin/node"
 DEADLINE = 60
+NAMES = itertools.count(1)
+
+
+def until(condition, what, seconds=30):
+    """Polls; there is nothing to wait on in another process but time."""
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < end, f"never: {what}"
+        select.select([], [], [], 0.02)
+    return value
+
+
+def head(folder):
+    return git("rev-parse", "HEAD", cwd=folder)
+
+
+class Project:
+    """A project of a test's own."""
+
+    def __init__(self, daemon, *options):
+        self.daemon, self.name = daemon, f"a{next(NAMES)}"
+        self.key = daemon.project(self.name, *options)
+        self.http = daemon.http(self.key)
+
+    @property
+    def stacks(self):
+        return {s["stackName"]: s for s in self.http.call("listStacks").body["stacks"]}
+
+    @property
+    def states(self):
+        return {name: s["state"] for name, s in self.stacks.items()}
+
+    @property
+    def events(self):
+        return self.http.call("listEvents", {"after": 0}).body["events"]
+
+    @property
+    def kinds(self):
+        return [e["kind"] for e in self.events]
+
+    @property
+    def queue(self):
+        return self.http.call("listQueue").body["queue"]
+
+    def outcomes(self):
+        return [e.get("outcome") for e in self.events if e["kind"] == "released"]
+
+    def fill(self):
+        """Somebody else has both stacks."""
+        for number in range(2):
+            self.http.call("requestStack", {"branch": f"b{number}", "holder": {"actor": "ben"}})
 
 
 def read_action(file):
@@ -211,3 +267,7 @@ def commit(folder, text, name="page"):
     git("add", ".", cwd=folder)
     git("commit", "-q", "-m", text.strip() or "none", cwd=folder)
     return git("rev-parse", "HEAD", cwd=folder)
+
+
+# On the stack of `uses`, where it says that this is needed.
+DEPLOY = run('test "$STACK_NAME" = "test-1" && stack-agent deployed', "deploy", "stack.needs-deploy")

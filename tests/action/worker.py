@@ -1,9 +1,9 @@
-"""One job of GitHub's runner, after its sources: how a step is started, told, listened to, cancelled, and cleaned up after.
+"""One job of GitHub's runner, after its sources: how a step is started, told, listened to, cancelled, cleaned up after.
 
     worker.py JOB      JOB: a JSON file with the steps; a line of JSON on stdout for all that happens
 
-It calls itself Runner.Worker, as the real one is called. SIGUSR1: the server cancels the job. SIGKILL: the machine is lost.
-`JOB` may say "shutdown": then what is left of the job is skipped, post steps too, as when the runner's service is stopped.
+It calls itself Runner.Worker, as the real one is called. SIGUSR1: the server cancels the job. SIGKILL: the machine is
+lost. `JOB` may say "shutdown": then what is left of it is skipped, post steps too, as when the runner is stopped.
 """
 
 import json
