@@ -87,10 +87,13 @@ static const Option common[] = {
 #define ROW_HOLDER_NOTE \
     {.flag = "--holder-note", .argument = "TEXT", .environment = "STACK_AGENT_HOLDER_NOTE", .kind = OPTION_TEXT, \
      .offset = offsetof(AgentOptions, holder_note), .doc = "A word to those who see the stack taken."}
+#define ROW_DOTENV \
+    {.flag = "--dotenv", .argument = "FILE", .kind = OPTION_TEXT, .offset = offsetof(AgentOptions, dotenv), \
+     .doc = "Write STACK_NAME, STACK_REQUEST_ID and STACK_GENERATION there too, for later jobs (GitLab's dotenv reports)."}
 /* clang-format on */
 
-static const Option request_options[] = {ROW_BRANCH, ROW_COMMIT,      ROW_LEASE, ROW_WAIT,
-                                         ROW_WATCH,  ROW_HOLDER_NOTE, ROW_JSON};
+static const Option request_options[] = {ROW_BRANCH, ROW_COMMIT,      ROW_LEASE,  ROW_WAIT,
+                                         ROW_WATCH,  ROW_HOLDER_NOTE, ROW_DOTENV, ROW_JSON};
 static const Option run_options[] = {ROW_BRANCH, ROW_COMMIT, ROW_LEASE, ROW_WAIT, ROW_HOLDER_NOTE};
 
 static const Option github_options[] = {ROW_WATCH};
@@ -107,6 +110,7 @@ static const Option join_options[] = {
     ROW_WAIT,
     ROW_WATCH,
     ROW_HOLDER_NOTE,
+    ROW_DOTENV,
     ROW_JSON,
 };
 
@@ -167,6 +171,13 @@ static const Option release_options[] = {
      .kind = OPTION_TEXT,
      .offset = offsetof(AgentOptions, note),
      .doc = "A word for the history."},
+    {.flag = "--job-status",
+     .argument = "STATUS",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(AgentOptions, job_status),
+     .doc =
+         "How the job ended. Anything but `success` makes an outcome of ok a dirty one, when HEAD was neither on the "
+         "stack before nor reported by `deployed`: its deploy may have been under way."},
     {.flag = "--joined",
      .kind = OPTION_FLAG,
      .offset = offsetof(AgentOptions, is_joined_too),

@@ -24,6 +24,8 @@ typedef struct AgentOptions {
     bool is_joined_too;
     int64_t limit;
     OptionList paths; /* globs, see globs.h */
+    const char *dotenv;
+    const char *job_status; /* "success", or how the job failed */
 } AgentOptions;
 
 typedef enum VerbId {

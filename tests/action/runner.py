@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import pathlib
+import platform
 import queue
 import re
 import select
@@ -23,6 +24,7 @@ ROOT = HERE.parent.parent
 TOOLS = pathlib.Path(os.environ["CI_TOOLS"])
 NODE = TOOLS / "bin/node"
 DEADLINE = 60
+AGENTS = f"linux-{platform.machine()}"
 NAMES = itertools.count(1)
 
 
