@@ -4,6 +4,7 @@ import itertools
 import subprocess
 
 import pytest
+from hostile import Step
 from runner import BIN, ROOT, Coordinator, Project, Runner, git
 
 
@@ -65,3 +66,19 @@ def make_runner(project, action, clone, tmp_path):
         return Runner(tmp_path / f"runner-{next(count)}", action, clone, project.daemon.url, project.key, **env)
 
     return make
+
+
+@pytest.fixture
+def canary(tmp_path):
+    yield
+    assert not list(tmp_path.rglob("CANARY"))
+
+
+@pytest.fixture
+def step(project, tmp_path, clone):
+    def play(verb="main", cwd=clone, **env):
+        base = {"INPUT_URL": project.daemon.url, "INPUT_KEY": project.key, "RUNNER_TEMP": str(tmp_path / "temp")}
+        (tmp_path / "temp").mkdir(exist_ok=True)
+        return Step(verb, tmp_path / "steps", cwd, **{**base, **env})
+
+    return play
