@@ -292,9 +292,9 @@ static int run(const Agent *outer, MainStep *step) {
     return number != 0 ? EXIT_SIGNAL + number : 0;
 }
 
-int command_github_main(const Agent *outer) {
+int command_github_main(const Agent *agent) {
     OWN(main_step_deinit) MainStep step = {.folder = STATE_FOLDER_CLOSED, .signals = {.fd = -1}};
     grant_init(&step.grant);
     deploy_need_init(&step.need);
-    return run(outer, &step);
+    return run(agent, &step);
 }

@@ -156,24 +156,24 @@ static int find_lease(PostStep *step) {
     return r == STATE_REFUSED ? agent_fail(agent, EXIT_BROKEN, "%s", buffer_text(&reason)) : r;
 }
 
-int command_github_post(const Agent *outer) {
+int command_github_post(const Agent *agent) {
     OWN(post_step_deinit) PostStep step = {.folder = STATE_FOLDER_CLOSED, .lease = LEASE_STATE_EMPTY};
     const int lost = outcome_row(OUTCOME_LEASE_LOST)->exit_code;
-    Agent *agent = &step.github.agent;
-    if (ci_variable(outer->environ_get, "STATE_request_id") == NULL)
+    Agent *own = &step.github.agent;
+    if (ci_variable(agent->environ_get, "STATE_request_id") == NULL)
         return 0; /* main asked for nothing, and has said why */
-    int r = github_step_open(outer, "post", &step.github);
+    int r = github_step_open(agent, "post", &step.github);
     if (r != 0)
         return r;
-    agent->fatal_exit_code = lost;
+    own->fatal_exit_code = lost;
     r = find_lease(&step);
     if (r == STATE_ABSENT) {
-        agent_say(agent, LOG_INFO, "there is no stack to give back");
+        agent_say(own, LOG_INFO, "there is no stack to give back");
         return 0;
     }
     if (r == 0)
         r = end(&step);
     if (r < 0)
-        agent_say(agent, LOG_WARNING, "the stack cannot be given back: %s", strerror(-r));
+        agent_say(own, LOG_WARNING, "the stack cannot be given back: %s", strerror(-r));
     return r == lost || r > EXIT_SIGNAL ? r : 0;
 }

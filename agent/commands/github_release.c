@@ -116,23 +116,23 @@ static int join_and_release(ReleaseStep *step, Slice request_id) {
     return fail(agent, &reply, "release");
 }
 
-int command_github_release(const Agent *outer) {
+int command_github_release(const Agent *agent) {
     OWN(release_step_deinit) ReleaseStep step = {.session = {.agent = NULL}};
-    int r = github_step_open(outer, "release", &step.github);
-    const Agent *agent = &step.github.agent;
+    int r = github_step_open(agent, "release", &step.github);
+    const Agent *own = &step.github.agent;
     Slice request_id = slice_of(step.github.inputs.agent.request_id);
     if (r != 0)
         return r;
     if (slice_is_absent(request_id)) {
-        agent_notice(agent, "Nothing to release", "the input `request-id` is empty: no job has asked for a stack");
+        agent_notice(own, "Nothing to release", "the input `request-id` is empty: no job has asked for a stack");
         return 0;
     }
     const char *wrong = rule_request_id(request_id);
     if (wrong != NULL)
-        return agent_fail(agent, EXIT_USAGE, "the input `request-id` %s", wrong);
+        return agent_fail(own, EXIT_USAGE, "the input `request-id` %s", wrong);
     r = github_step_check_key(&step.github);
     if (r == 0)
-        r = session_open(&step.session, agent, SLICE_ABSENT, SLICE_ABSENT);
+        r = session_open(&step.session, own, SLICE_ABSENT, SLICE_ABSENT);
     if (r == 0)
         r = session_load_key(&step.session);
     return r == 0 ? join_and_release(&step, request_id) : r;
