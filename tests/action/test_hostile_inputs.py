@@ -2,12 +2,14 @@
 
 import http.server
 import json
+import os
 import pathlib
 import re
+import subprocess
 import threading
 
 import pytest
-from hostile import HOSTILE, REFUSED
+from hostile import AGENT, HOSTILE, REFUSED
 from worker import read_entries
 
 # Their rules are a table's: some texts are enough.
@@ -90,6 +92,28 @@ def test_what_a_coordinator_answers(step, liar, canary, what):
             assert main.outputs["stack-name"] == answer["stackName"]
             assert main.outputs["last-deployed-commit"] == answer.get("lastDeployedCommit", "")
     keepers_end_with(step)
+
+
+def test_the_dotenv_report(liar, canary, tmp_path):
+    lease = {"id": "1", "secret": "sol_x_1_1_0", "generation": 1, "expiresInSeconds": 300}
+    report = tmp_path / "stack.env"
+    env = {"PATH": os.environ["PATH"], "STACK_AGENT_URL": liar, "STACK_AGENT_KEY": "a-key-of-mine"}
+    for name in ["test-1", *HOSTILE, *[n for n in REFUSED if isinstance(n, str)]]:
+        answer = {"stackName": name, "url": name, "lastDeployedCommit": name, "reused": False, "lease": lease}
+        if name == "test-1":
+            answer |= {"url": "https://x", "lastDeployedCommit": "a" * 40}
+        Liar.answers.append((200, json.dumps(answer).encode()))
+        words = ["request", "--wait=0", "--branch=x", f"--dotenv={report}", f"--state-dir={tmp_path}/state"]
+        done = subprocess.run([AGENT, *words], env=env, cwd=tmp_path, capture_output=True, timeout=60, check=False)
+        if done.returncode == 0:
+            assert name == "test-1"
+            lines = report.read_text().split("\n")
+            assert re.fullmatch("STACK_REQUEST_ID=[0-9a-f]{32}", lines.pop(1))
+            assert lines == ["STACK_NAME=test-1", "STACK_GENERATION=1", ""]
+            report.unlink()
+            for file in (tmp_path / "state").glob("lease-*.json"):
+                file.unlink()
+        assert not report.exists()
 
 
 def keepers_end_with(step):
