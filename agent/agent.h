@@ -22,9 +22,13 @@ typedef struct Agent {
     Logger log;
     const Clock *clock;
     Random *random;
+    bool speaks_github;  /* to a runner that shows errors, warnings and notices as annotations */
+    int fatal_exit_code; /* not 0: other failures are warnings, since the work goes on without */
 } Agent;
 
 /* One line on stderr. Foreign text in it has to be passed through print_foreign() before. */
 void agent_say(const Agent *agent, LogLevel level, const char *format, ...) PRINTF_LIKE(3, 4);
+/* What people look out for while they wait: LOG_INFO, and an annotation where there are any. */
+void agent_notice(const Agent *agent, const char *title, const char *format, ...) PRINTF_LIKE(3, 4);
 /* The same at LOG_ERROR; returns `exit_code`. */
 int agent_fail(const Agent *agent, int exit_code, const char *format, ...) PRINTF_LIKE(3, 4);

@@ -63,14 +63,17 @@ static Slice without_prefix(Slice text, const char *prefix) {
     return slice_starts_with(text, prefix) ? (Slice){.ptr = text.ptr + len, .len = text.len - len} : text;
 }
 
-static int event_text(EnvironGet environ_get, Arena *arena, const char *object, const char *inner, const char *member,
-                      Slice *out) {
-    const char *path = ci_variable(environ_get, "GITHUB_EVENT_PATH");
-    OWN(json_decrefp) json_t *event = path != NULL ? read_event(path) : NULL;
-    json_t *at = json_object_get(event, object);
-    if (inner != NULL)
-        at = json_object_get(at, inner);
-    const char *text = json_string_value(json_object_get(at, member));
+int ci_event_text(EnvironGet environ_get, Arena *arena, const char *path, Slice *out) {
+    const char *file = ci_variable(environ_get, "GITHUB_EVENT_PATH");
+    OWN(json_decrefp) json_t *event = file != NULL ? read_event(file) : NULL;
+    OWN(freep) char *words = strdup(path);
+    if (words == NULL)
+        return -ENOMEM;
+    json_t *at = event;
+    char *rest = words, *member;
+    while ((member = strsep(&rest, ".")) != NULL)
+        at = json_object_get(at, member);
+    const char *text = json_string_value(at);
     return text != NULL ? arena_copy(arena, slice_of(text), out) : 0;
 }
 
@@ -101,9 +104,9 @@ static int github_branch(EnvironGet environ_get, Arena *arena, Slice *out) {
         return 0;
     }
     if (slice_starts_with(ref, "refs/pull/"))
-        return event_text(environ_get, arena, "pull_request", "head", "ref", out);
+        return ci_event_text(environ_get, arena, "pull_request.head.ref", out);
     if (event != NULL && strcmp(event, "merge_group") == 0) {
-        int r = event_text(environ_get, arena, "merge_group", NULL, "base_ref", out);
+        int r = ci_event_text(environ_get, arena, "merge_group.base_ref", out);
         if (slice_is_absent(*out))
             *out = queue_base(ref);
         *out = without_prefix(*out, "refs/heads/");

@@ -21,5 +21,8 @@ typedef struct CiJob {
 int ci_read(EnvironGet environ_get, Arena *arena, CiJob *out) MUST_USE;
 /* A variable that is set and not empty, else NULL. */
 const char *ci_variable(EnvironGet environ_get, const char *name);
+/* A text of GitHub's event payload: "pull_request.head.ref". Absent when there is none, or anything about it is odd.
+ * 0 | -ENOMEM. */
+int ci_event_text(EnvironGet environ_get, Arena *arena, const char *path, Slice *out) MUST_USE;
 /* Cuts what is too long and drops what breaks a rule, so that an odd job name never fails a request. */
 void ci_fit_holder(Holder *holder);

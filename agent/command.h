@@ -6,6 +6,7 @@
 int command_request(const Agent *agent);
 int command_join(const Agent *agent);
 int command_deployed(const Agent *agent);
+int command_changed(const Agent *agent);
 int command_release(const Agent *agent);
 int command_hand_over(const Agent *agent);
 int command_run(const Agent *agent);
@@ -16,3 +17,6 @@ int command_queue(const Agent *agent);
 int command_history(const Agent *agent);
 int command_delete_last(const Agent *agent);
 int command_keep(const Agent *agent);
+int command_github_main(const Agent *agent);
+int command_github_post(const Agent *agent);
+int command_github_release(const Agent *agent);

@@ -16,12 +16,12 @@
 #include "agent/limits.h"
 #include "base/clock.h"
 
-enum { WORDS_MAX = 12 };
+enum { WORDS_MAX = 24 };
 
 /* Until the child closes the pipe or the time is over. */
-static int read_all(int fd, Buffer *output) {
+static int read_all(int fd, int64_t within_ms, Buffer *output) {
     const Clock *clock = clock_system();
-    int64_t until_ms = clock_boot_ms(clock) + GIT_MS;
+    int64_t until_ms = clock_boot_ms(clock) + within_ms;
     for (;;) {
         int64_t left_ms = until_ms - clock_boot_ms(clock);
         struct pollfd ready = {.fd = fd, .events = POLLIN};
@@ -86,6 +86,11 @@ static int wait_for(pid_t child) {
 }
 
 int git_command(const char *directory, bool is_trusted, const char *const *arguments, Buffer *output) {
+    return git_command_within(directory, is_trusted, arguments, GIT_MS, output);
+}
+
+int git_command_within(const char *directory, bool is_trusted, const char *const *arguments, int64_t within_ms,
+                       Buffer *output) {
     const char *words[WORDS_MAX] = {"git", "-C", directory};
     size_t count = 3;
     if (is_trusted) {
@@ -114,7 +119,7 @@ int git_command(const char *directory, bool is_trusted, const char *const *argum
     if (r != 0)
         return r;
     closep(&to);
-    r = read_all(from, output);
+    r = read_all(from, within_ms, output);
     if (r != 0)
         (void)kill(child, SIGKILL);
     int ended = wait_for(child);

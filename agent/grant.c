@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "agent/dotenv.h"
 #include "agent/limits.h"
 #include "agent/line.h"
 #include "agent/print.h"
@@ -346,9 +347,22 @@ static int set_text(json_t *object, const char *name, Slice text) {
     return json_object_set_new(object, name, value != NULL ? value : json_null());
 }
 
+static int write_dotenv(const Agent *agent, const Grant *grant) {
+    OWN(buffer_deinit) Buffer name;
+    buffer_init(&name, REASON_MAX);
+    int r = agent->options->dotenv != NULL ? dotenv_write(agent->options->dotenv, &grant->state) : 0;
+    if (r == 0 || r == -ENOMEM)
+        return r;
+    print_foreign(&name, slice_of(agent->options->dotenv));
+    return agent_fail(agent, EXIT_BROKEN, "%s cannot be written: %s (--dotenv)", buffer_text(&name), strerror(-r));
+}
+
 int grant_print(const Agent *agent, const Grant *grant) {
     OWN(buffer_deinit) Buffer line;
     buffer_init(&line, REASON_MAX);
+    int dotenv = write_dotenv(agent, grant);
+    if (dotenv != 0)
+        return dotenv;
     if (!agent->options->is_json) {
         buffer_add_slice(&line, grant->state.stack); /* its rule allows nothing that could be a command or an escape */
         buffer_add_char(&line, '\n');

@@ -42,5 +42,5 @@ int grant_request(Session *session, const StateFolder *folder, StopSignals *sign
  * the request as it is. 0 | an exit code, said | -errno. */
 int grant_join(Session *session, const StateFolder *folder, StopSignals *signals, Grant *grant) MUST_USE;
 
-/* What `request` and `join` print: the stack's name alone, or as JSON all but the secret. */
+/* Writes --dotenv, then what `request` and `join` print: the stack's name alone, or as JSON all but the secret. */
 int grant_print(const Agent *agent, const Grant *grant) MUST_USE;

@@ -46,7 +46,9 @@
 #define EVENT_FILE_MAX (4 * 1024 * 1024) /* GitHub's event payload */
 #define EVENT_DEPTH_MAX 128
 #define GIT_OUTPUT_MAX 4096
-#define GIT_MS 10000 /* one call of the git command */
+#define GIT_MS 10000                           /* one call of the git command */
+#define GIT_FETCH_MS 60000                     /* … that fetches a commit */
+#define CHANGED_FILES_MAX ((size_t)256 * 1024) /* bytes of the names of changed files; those behind are counted */
 
 /* After the command of `run` has ended, what is left of its process group has this long to end before it is killed. */
 #define LEFTOVERS_MS 1000

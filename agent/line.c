@@ -102,7 +102,9 @@ static int tell(Session *session, Line *line) {
     if (r != 0)
         return r;
     const char *words = buffer_text(&text);
-    if (words != NULL)
+    if (words != NULL && line->position != line->told_position)
+        agent_notice(agent, "Waiting for a stack", "%s", words);
+    else if (words != NULL)
         agent_say(agent, LOG_INFO, "%s", words);
     line->told_ms = now_ms;
     line->told_position = line->position;

@@ -87,11 +87,16 @@ static const Option common[] = {
 #define ROW_HOLDER_NOTE \
     {.flag = "--holder-note", .argument = "TEXT", .environment = "STACK_AGENT_HOLDER_NOTE", .kind = OPTION_TEXT, \
      .offset = offsetof(AgentOptions, holder_note), .doc = "A word to those who see the stack taken."}
+#define ROW_DOTENV \
+    {.flag = "--dotenv", .argument = "FILE", .kind = OPTION_TEXT, .offset = offsetof(AgentOptions, dotenv), \
+     .doc = "Write STACK_NAME, STACK_REQUEST_ID and STACK_GENERATION there too, for later jobs (GitLab's dotenv reports)."}
 /* clang-format on */
 
-static const Option request_options[] = {ROW_BRANCH, ROW_COMMIT,      ROW_LEASE, ROW_WAIT,
-                                         ROW_WATCH,  ROW_HOLDER_NOTE, ROW_JSON};
+static const Option request_options[] = {ROW_BRANCH, ROW_COMMIT,      ROW_LEASE,  ROW_WAIT,
+                                         ROW_WATCH,  ROW_HOLDER_NOTE, ROW_DOTENV, ROW_JSON};
 static const Option run_options[] = {ROW_BRANCH, ROW_COMMIT, ROW_LEASE, ROW_WAIT, ROW_HOLDER_NOTE};
+
+static const Option github_options[] = {ROW_WATCH};
 
 static const Option join_options[] = {
     {.flag = "--request-id",
@@ -105,6 +110,7 @@ static const Option join_options[] = {
     ROW_WAIT,
     ROW_WATCH,
     ROW_HOLDER_NOTE,
+    ROW_DOTENV,
     ROW_JSON,
 };
 
@@ -140,6 +146,17 @@ static const Option deployed_options[] = {
      .doc = "Where the deployed stack answers, for those who look at the list."},
 };
 
+static const Option changed_options[] = {
+    {.flag = "--paths",
+     .argument = "GLOB",
+     .environment = "STACK_AGENT_PATHS",
+     .kind = OPTION_LIST,
+     .offset = offsetof(AgentOptions, paths),
+     .doc = "Only these paths count: `web/**`, `*.md`, `!docs`; a folder's name means all in it. May be given several "
+            "times; the last one that matches a path counts. Default: everything."},
+    ROW_JSON,
+};
+
 static const Option release_options[] = {
     {.flag = "--outcome",
      .argument = "OUTCOME",
@@ -154,6 +171,13 @@ static const Option release_options[] = {
      .kind = OPTION_TEXT,
      .offset = offsetof(AgentOptions, note),
      .doc = "A word for the history."},
+    {.flag = "--job-status",
+     .argument = "STATUS",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(AgentOptions, job_status),
+     .doc =
+         "How the job ended. Anything but `success` makes an outcome of ok a dirty one, when HEAD was neither on the "
+         "stack before nor reported by `deployed`: its deploy may have been under way."},
     {.flag = "--joined",
      .kind = OPTION_FLAG,
      .offset = offsetof(AgentOptions, is_joined_too),
@@ -205,6 +229,17 @@ static const Verb verbs[VERB_KEEP] = {
      OPTIONS(deployed_options),
      .summary = "Say that HEAD is now deployed on this job's stack.",
      .details = "The next request of the branch is told this commit, so that it can deploy what changed since."},
+    {.id = VERB_CHANGED,
+     .path = "changed",
+     .arguments = "[STACK]",
+     .max_arguments = 1,
+     OPTIONS(changed_options),
+     .summary = "Say whether HEAD differs from what is on this job's stack.",
+     .details =
+         "`if stack-agent changed; then ./deploy.sh; fi`: 0 when it differs, 1 when it does not. Compares the trees of "
+         "the two commits; a deployed commit that this clone lacks is fetched by git, with the credentials that the "
+         "checkout left. Whatever cannot be told (no stack, no checkout, a commit out of reach) counts as changed, and "
+         "stderr says why."},
     {.id = VERB_RELEASE,
      .path = "release",
      .arguments = "[STACK]",
@@ -271,6 +306,20 @@ static const Verb verbs[VERB_KEEP] = {
      OPTIONS(list_options),
      .summary = "Remove the project's last stack.",
      .details = "One that is leased stays until it is released."},
+    {.id = VERB_GITHUB_MAIN,
+     .path = "github main",
+     OPTIONS(github_options),
+     .summary = "The step of the GitHub action: `request` or `join`, told to later steps.",
+     .details =
+         "Reads INPUT_… and writes GITHUB_OUTPUT, GITHUB_ENV, GITHUB_PATH, GITHUB_STATE and GITHUB_STEP_SUMMARY, "
+         "as GitHub's runner has it; see docs/ci.md. For people there are `request` and `run`."},
+    {.id = VERB_GITHUB_POST,
+     .path = "github post",
+     .summary = "What the GitHub action does when its job has ended: release or hand over.",
+     .details = "Only what this step got, which STATE_… says."},
+    {.id = VERB_GITHUB_RELEASE,
+     .path = "github release",
+     .summary = "The action that releases a stack which several jobs shared."},
 };
 
 const Program agent_program = {

@@ -23,12 +23,16 @@ typedef struct AgentOptions {
     int outcome; /* ReleaseOutcome; -1: not said */
     bool is_joined_too;
     int64_t limit;
+    OptionList paths; /* globs, see globs.h */
+    const char *dotenv;
+    const char *job_status; /* "success", or how the job failed */
 } AgentOptions;
 
 typedef enum VerbId {
     VERB_REQUEST,
     VERB_JOIN,
     VERB_DEPLOYED,
+    VERB_CHANGED,
     VERB_RELEASE,
     VERB_HAND_OVER,
     VERB_RUN,
@@ -38,6 +42,9 @@ typedef enum VerbId {
     VERB_QUEUE,
     VERB_HISTORY,
     VERB_DELETE_LAST,
+    VERB_GITHUB_MAIN,
+    VERB_GITHUB_POST,
+    VERB_GITHUB_RELEASE,
     VERB_KEEP, /* of keeper_program alone */
     VERB_COUNT,
 } VerbId;

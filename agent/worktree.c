@@ -141,14 +141,19 @@ static void describe(int error, Failure *failure) {
     (void)snprintf(failure->text, sizeof failure->text, "%s", message);
 }
 
+/* 0 | a libgit2 error (negative) */
+static int open_repository(const char *directory, bool is_trusted, EnvironGet environ_get, git_repository **out) {
+    unsigned flags = ci_variable(environ_get, "GIT_DIR") != NULL ? GIT_REPOSITORY_OPEN_FROM_ENV : 0;
+    const char *ceiling = flags == 0 ? ci_variable(environ_get, "GIT_CEILING_DIRECTORIES") : NULL;
+    (void)git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, is_trusted ? 0 : 1);
+    return git_repository_open_ext(out, directory, flags, ceiling);
+}
+
 static bool read_by_library(const char *directory, bool is_trusted, EnvironGet environ_get, Worktree *out,
                             Failure *failure) {
     OWN(worktree_deinit) Worktree w = {.branch = NULL};
     OWN(repository_freep) git_repository *repository = NULL;
-    unsigned flags = ci_variable(environ_get, "GIT_DIR") != NULL ? GIT_REPOSITORY_OPEN_FROM_ENV : 0;
-    const char *ceiling = flags == 0 ? ci_variable(environ_get, "GIT_CEILING_DIRECTORIES") : NULL;
-    (void)git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, is_trusted ? 0 : 1);
-    int r = git_repository_open_ext(&repository, directory, flags, ceiling);
+    int r = open_repository(directory, is_trusted, environ_get, &repository);
     if (r == 0)
         r = read_head(repository, &w);
     if (r != 0) {
@@ -263,19 +268,50 @@ static int start_libgit2(void) {
     return r < 0 ? -ENOMEM : 0;
 }
 
+static int no_folder(const char *directory, Buffer *reason) {
+    buffer_add_text(reason, "the folder ");
+    log_add_printable(reason, slice_of(directory));
+    buffer_printf(reason, " cannot be entered (%s)", strerror(errno));
+    return WORKTREE_UNREADABLE;
+}
+
 int worktree_read(const char *directory, const char *workspace, EnvironGet environ_get, Worktree *out, Buffer *reason) {
     OWN(freep) char *root = worktree_root(directory);
-    if (root == NULL) {
-        buffer_add_text(reason, "the folder ");
-        log_add_printable(reason, slice_of(directory));
-        buffer_printf(reason, " cannot be entered (%s)", strerror(errno));
-        return WORKTREE_UNREADABLE;
-    }
+    if (root == NULL)
+        return no_folder(directory, reason);
     if (start_libgit2() < 0)
         return -ENOMEM;
     allow_extensions();
     bool is_trusted = workspace != NULL && is_within(root, workspace);
     int r = read_worktree(directory, root, is_trusted, environ_get, out, reason);
+    (void)git_libgit2_shutdown();
+    return r;
+}
+
+static int visit_repository(const char *root, const char *directory, bool is_trusted, EnvironGet environ_get,
+                            WorktreeVisit *visit, void *arg, Buffer *reason) {
+    OWN(repository_freep) git_repository *repository = NULL;
+    Failure failure = {.is_none = false};
+    int r = open_repository(directory, is_trusted, environ_get, &repository);
+    if (r == 0)
+        return visit(repository, root, is_trusted, arg);
+    describe(r, &failure);
+    if (failure.is_none && !has_git(root))
+        return WORKTREE_NONE;
+    log_add_printable(reason, slice_of(failure.text));
+    return WORKTREE_UNREADABLE;
+}
+
+int worktree_visit(const char *directory, const char *workspace, EnvironGet environ_get, WorktreeVisit *visit,
+                   void *arg, Buffer *reason) {
+    OWN(freep) char *root = worktree_root(directory);
+    if (root == NULL)
+        return no_folder(directory, reason);
+    if (start_libgit2() < 0)
+        return -ENOMEM;
+    allow_extensions();
+    bool is_trusted = workspace != NULL && is_within(root, workspace);
+    int r = visit_repository(root, directory, is_trusted, environ_get, visit, arg, reason);
     (void)git_libgit2_shutdown();
     return r;
 }

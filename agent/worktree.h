@@ -27,3 +27,10 @@ int worktree_read(const char *directory, const char *workspace, EnvironGet envir
 /* The nearest folder at or above `directory` that has a .git, else `directory` itself; absolute, links resolved, malloc'd.
  * NULL: it cannot be reached. Reads no repository. */
 char *worktree_root(const char *directory) MUST_USE;
+
+/* Opens the repository as worktree_read does, by libgit2 alone, for what has to read objects. What `visit` returns | -ENOMEM |
+ * WORKTREE_… . */
+struct git_repository;
+typedef int WorktreeVisit(struct git_repository *repository, const char *root, bool is_trusted, void *arg);
+int worktree_visit(const char *directory, const char *workspace, EnvironGet environ_get, WorktreeVisit *visit,
+                   void *arg, Buffer *reason) MUST_USE;

@@ -1,4 +1,6 @@
 /* release: gives back this job's stack, and takes back requests whose answer never came. */
+#include <string.h>
+
 #include "agent/command.h"
 #include "agent/give_back.h"
 #include "agent/lease_choice.h"
@@ -29,11 +31,19 @@ static int leave(Release *release, const StateFolder *folder, const LeaseState *
     return lease_state_remove(folder, lease->request_id);
 }
 
+/* A job that did not get to its end, on a stack that had another commit: what is there now, nobody can say. */
+static int judge(const AgentOptions *options, const LeaseState *lease) {
+    bool has_failed = options->job_status != NULL && strcmp(options->job_status, "success") != 0;
+    bool had_head = !slice_is_absent(lease->commit) && slice_equal(lease->commit, lease->last_deployed_commit);
+    bool is_doubtful = has_failed && !had_head && !lease->is_deployed && options->outcome == RELEASE_OK;
+    return is_doubtful ? RELEASE_DIRTY : options->outcome;
+}
+
 static int end_chosen(Release *release, const StateFolder *folder, const LeaseState *lease) {
     const AgentOptions *options = release->agent->options;
     if (lease->is_joined && !options->is_joined_too)
         return leave(release, folder, lease);
-    return end_one(release, folder, lease, (GiveBack){.outcome = options->outcome, .note = options->note});
+    return end_one(release, folder, lease, (GiveBack){.outcome = judge(options, lease), .note = options->note});
 }
 
 /* 0 | an exit code, said: nothing was done | -errno */

@@ -1,0 +1,10 @@
+/*
+ * What GitLab's later jobs get of a stack: a report of variables. Nothing in it opens anything, since whoever may see the
+ * pipeline may download it.
+ */
+#pragma once
+
+#include "agent/state.h"
+
+/* STACK_NAME, STACK_REQUEST_ID, STACK_GENERATION, one a line, replacing the file. 0 | -errno. */
+int dotenv_write(const char *path, const LeaseState *lease) MUST_USE;

@@ -1,0 +1,84 @@
+"""A coordinator, a project of the test's own, the assembled action, runners."""
+
+import itertools
+import subprocess
+
+import pytest
+from hostile import Step
+from runner import BIN, ROOT, Coordinator, Project, Runner, git
+
+
+@pytest.fixture(scope="session")
+def action(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("released") / "stack-orchestrator"
+    subprocess.run([ROOT / "scripts/build-action", folder, BIN.parent], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def daemon(tmp_path_factory):
+    coordinator = Coordinator(tmp_path_factory.mktemp("coordinator") / "data").start()
+    yield coordinator
+    coordinator.hang_up()
+    assert coordinator.stop() == 0, "".join(coordinator.log)
+
+
+@pytest.fixture
+def own_daemon(tmp_path):
+    """One that a test may kill, and its key."""
+    daemon = Coordinator(tmp_path / "data").start()
+    yield daemon, daemon.project("shop")
+    daemon.hang_up()
+    if daemon.process.poll() is None:
+        daemon.stop()
+
+
+@pytest.fixture
+def project(daemon):
+    return Project(daemon, "--max-stacks", "2", "--expiry-grace", "1s")
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A checkout of feat/login as actions/checkout leaves it: depth 1, any commit can be fetched."""
+    origin, clone = tmp_path / "origin", tmp_path / "clone"
+    git("init", "-q", "-b", "feat/login", origin)
+    git("config", "uploadpack.allowAnySHA1InWant", "true", cwd=origin)
+    for number in range(2):
+        (origin / "page").write_text(f"{number}\n")
+        git("add", "page", cwd=origin)
+        git("commit", "-q", "-m", str(number), cwd=origin)
+    git("clone", "-q", "--depth=1", f"file://{origin}", clone)
+    return clone
+
+
+@pytest.fixture
+def runner(project, action, clone, tmp_path):
+    return Runner(tmp_path / "runner", action, clone, project.daemon.url, project.key)
+
+
+@pytest.fixture
+def make_runner(project, action, clone, tmp_path):
+    """Further machines."""
+    count = itertools.count(1)
+
+    def make(**env):
+        return Runner(tmp_path / f"runner-{next(count)}", action, clone, project.daemon.url, project.key, **env)
+
+    return make
+
+
+@pytest.fixture
+def canary(tmp_path):
+    yield
+    assert not list(tmp_path.rglob("CANARY"))
+
+
+@pytest.fixture
+def step(project, tmp_path, clone):
+    def play(verb="main", cwd=clone, **env):
+        base = {"INPUT_URL": project.daemon.url, "INPUT_KEY": project.key, "RUNNER_TEMP": str(tmp_path / "temp")}
+        (tmp_path / "temp").mkdir(exist_ok=True)
+        return Step(verb, tmp_path / "steps", cwd, **{**base, **env})
+
+    return play

@@ -1,0 +1,138 @@
+"""Events, inputs, and what is said when something is missing."""
+
+import re
+
+import pytest
+from runner import ROOT, Project, head, read_action, run
+
+PULL = {"pull_request": {"head": {"ref": "feat/login", "sha": "b" * 40, "repo": {"full_name": "team/shop"}}}}
+EVENTS = [
+    ("push", {}, {"GITHUB_REF": "refs/heads/feat/x", "GITHUB_REF_NAME": "feat/x"}, "feat/x"),
+    ("pull_request", PULL, {"GITHUB_REF": "refs/pull/7/merge", "GITHUB_HEAD_REF": "feat/login"}, "feat/login"),
+    ("pull_request", PULL, {"GITHUB_REF": "refs/pull/7/merge", "GITHUB_REF_NAME": "7/merge"}, "feat/login"),
+    ("pull_request_target", PULL, {"GITHUB_REF": "refs/heads/main", "GITHUB_HEAD_REF": "feat/login"}, "feat/login"),
+    ("push", {}, {"GITHUB_REF": "refs/tags/v1", "GITHUB_REF_NAME": "v1", "GITHUB_REF_TYPE": "tag"}, "v1"),
+    (
+        "merge_group",
+        {"merge_group": {"base_ref": "refs/heads/main"}},
+        {"GITHUB_REF": "refs/heads/gh-readonly-queue/main/pr-7-abc", "GITHUB_REF_NAME": "gh-readonly-queue/main/pr-7"},
+        "main",
+    ),
+    ("workflow_dispatch", {}, {"GITHUB_REF": "refs/heads/main", "GITHUB_REF_NAME": "main"}, "main"),
+    ("schedule", {}, {"GITHUB_REF": "refs/heads/main", "GITHUB_REF_NAME": "main"}, "main"),
+]
+
+
+@pytest.mark.parametrize(("name", "payload", "env", "branch"), EVENTS, ids=[f"{e[0]}-{e[3]}" for e in EVENTS])
+def test_the_branch_is_what_the_event_is_about(runner, project, name, payload, env, branch):
+    job = runner.event(name, payload, **env).job(runner.uses(), run("stack-agent deployed"))
+    stack = project.stacks["test-1"]
+    assert job.status == "success" and stack["branch"] == branch
+    assert stack["lastDeployedCommit"] == head(runner.workspace), "what is in the worktree, never the head's sha"
+
+
+def test_the_head_of_a_pull_request_is_shown(runner):
+    env = {"GITHUB_REF": "refs/pull/7/merge", "GITHUB_HEAD_REF": "feat/login"}
+    job = runner.event("pull_request", PULL, **env).job(runner.uses())
+    assert "b" * 40 in job.ended("stack")["summary"]
+
+
+def test_no_key_says_why(runner, project):
+    job = runner.job(runner.uses(key=""))
+    assert job.ended("stack")["code"] == 77 and "the input `key` is empty" in job.commands("error")[0]
+    runner.env["GITHUB_ACTOR"] = "dependabot[bot]"
+    assert "Dependabot's secrets" in runner.job(runner.uses(key="")).commands("error")[0]
+    fork = {"pull_request": {"head": {"ref": "x", "repo": {"full_name": "##[error]/shop"}}}}
+    runner.event("pull_request", fork, GITHUB_REF="refs/pull/7/merge", GITHUB_HEAD_REF="x")
+    said = runner.job(runner.uses(key="")).commands("error")[0]
+    assert "fork" in said and "github.event.pull_request.head.repo.full_name == github.repository" in said
+    assert "##[" not in said and project.states == {}
+
+
+def test_a_key_that_opens_nothing_and_a_url_where_nobody_is(runner):
+    bad = runner.job(runner.uses(key="sok_shop_0123456789abcdef_" + "0" * 72))
+    assert bad.ended("stack")["code"] == 77 and len(bad.commands("error")) == 1
+    nobody = runner.job(runner.uses(url="http://127.0.0.1:1", wait="0"))
+    assert nobody.ended("stack")["code"] == 69
+    nowhere = runner.job(runner.uses(url=""))
+    assert nowhere.ended("stack")["code"] == 64 and "no coordinator is named" in nowhere.commands("error")[0]
+
+
+def test_inputs_that_are_none_are_errors_that_name_them(runner, project):
+    for name, value in (
+        ("wait", "soon"), ("lease", "1s"), ("release", "sometimes"), ("outcome-on-failure", "x"), ("purpose", "play"),
+        ("paths", "x" * 2000), ("request-id", "short"), ("branch", "x" * 300), ("env-name", "PATH"),
+    ):  # fmt: skip
+        job = runner.job(runner.uses(**{name: value}))
+        said = job.commands("error")
+        assert job.ended("stack")["code"] == 64 and len(said) == 1, (name, job.log)
+        assert name.lower() in said[0].lower().replace("_", "-"), said
+        assert job.ended("post stack")["code"] in (0, 64)
+    assert project.states == {}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PATH",
+        "path",
+        "LD_PRELOAD",
+        "LD_LIBRARY_PATH",
+        "GIT_DIR",
+        "GIT_SSH_COMMAND",
+        "GITHUB_ENV",
+        "GITHUB_TOKEN",
+        "RUNNER_TEMP",
+        "NODE_OPTIONS",
+        "BASH_ENV",
+        "INPUT_KEY",
+        "STATE_x",
+        "ENV",
+        "IFS",
+        "PYTHONPATH",
+        "PERL5OPT",
+        "RUBYOPT",
+        "STACK_AGENT_KEY",
+        "HTTPS_PROXY",
+        "1X",
+        "A-B",
+        "A=B",
+    ],
+)
+def test_env_names_that_change_programs_are_refused(runner, name):
+    job = runner.job(runner.uses(env_name=name))
+    assert job.ended("stack")["code"] == 64 and job.ended("stack")["env"] == {}
+
+
+def test_a_platform_without_a_binary_says_how_to_go_on(runner, tmp_path):
+    step = runner.uses(agent_path=str(tmp_path / "nowhere"))
+    job = runner.job(step)
+    assert job.ended("stack")["code"] == 69 and "agent-path" in job.commands("error")[0]
+
+
+def test_cleaning_by_a_workflow(runner, daemon):
+    project = Project(daemon, "--max-stacks", "1", "--cleaning", "on")
+    runner.key = project.key
+    runner.job(runner.uses(), run("exit 1", "deploy"))
+    assert project.states == {"test-1": "dirty"}
+    assert runner.job(runner.uses(purpose="clean"), run("exit 1", "clean")).status == "failure"
+    assert project.states == {"test-1": "dirty"}
+    assert runner.job(runner.uses(purpose="clean"), run("true", "clean")).status == "success"
+    assert project.states == {"test-1": "available"}
+
+
+def test_the_files_agree(action):
+    """action.yml, the table in the agent, and the page for people name the same inputs with the same defaults."""
+    table = (ROOT / "agent/github_inputs.c").read_text()
+    page = (ROOT / "docs/ci.md").read_text()
+    inputs = read_action(action / "action.yml")
+    for name, default in inputs.items():
+        assert f"`{name}`" in page, name
+        if name == "key":
+            continue
+        row = re.search(rf'\.environment = "INPUT_{name.upper()}",(.*?)\.kind', table, re.S)
+        assert row, name
+        fallback = re.search(r'\.fallback = "(.*?)"', row[1])
+        assert (fallback[1] if fallback else "") == ("" if "${{" in default else default), name
+    for name in re.findall(r"^  ([\w-]+):$", (action / "action.yml").read_text().split("outputs:")[1], re.M):
+        assert f"`{name}`" in page, name

@@ -1,0 +1,174 @@
+"""The component in GitLab pipelines as docs/ci.md shows them, run by gitlab-ci-local without containers."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+from documents import GITLAB_ONE, GITLAB_README, GITLAB_RUN, GITLAB_SEVERAL
+from runner import AGENTS, BIN, ROOT, TOOLS, Coordinator, Project, git, head
+
+# It empties a job's folder before its after_script, reports included, where each job has one of its own.
+TOGETHER = "--no-shell-isolation"
+COMPONENT = "component: $CI_SERVER_FQDN/platform/stack-orchestrator/with-stack@1"
+
+
+@pytest.fixture(scope="session")
+def daemon(tmp_path_factory):
+    """One that hands the agent out."""
+    folder = tmp_path_factory.mktemp("coordinator")
+    agents = folder / "agents"
+    agents.mkdir()
+    shutil.copy(BIN / "stack-agent", agents / AGENTS)
+    coordinator = Coordinator(folder / "data", "--agents", agents).start()
+    yield coordinator
+    coordinator.hang_up()
+    assert coordinator.stop() == 0, "".join(coordinator.log)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("component")
+    subprocess.run([ROOT / "scripts/build-template", folder, BIN.parent], check=True, capture_output=True)
+    return folder / "templates/with-stack.yml"
+
+
+@pytest.fixture
+def play(project, template, tmp_path):
+    repository, home, programs = tmp_path / "repository", tmp_path / "home", tmp_path / "programs"
+    for folder in (repository / "templates", home, programs):
+        folder.mkdir(parents=True)
+    git("init", "-q", "-b", "feat/login", repository)
+    git("remote", "add", "origin", "git@gitlab.example:team/shop.git", cwd=repository)
+    shutil.copy(template, repository / "templates/with-stack.yml")
+    for name, text in {
+        "deploy.sh": 'echo "deploying to $1"; test -z "$FAIL_DEPLOY"',
+        "e2e.sh": 'echo "testing $STACK_NAME"; test -z "$FAIL_TESTS"',
+    }.items():
+        (repository / name).write_text(f"#!/bin/sh\n{text}\n")
+        (repository / name).chmod(0o755)
+    (repository / ".git/info/exclude").write_text(".gitlab-ci-local\n")
+
+    def run(pipeline, fails=False, isolation="--shell-isolation", **variables):
+        # The component lies in the project itself here: another project's would have to be fetched.
+        (repository / ".gitlab-ci.yml").write_text(pipeline.replace(COMPONENT, "local: templates/with-stack.yml"))
+        git("add", "--all", cwd=repository)
+        git("commit", "-q", "--allow-empty", "-m", "it", cwd=repository)
+        given = {"STACK_AGENT_URL": project.daemon.url, "STACK_AGENT_KEY": project.key, **variables}
+        (tmp_path / "variables").write_text("".join(f"{n}={v}\n" for n, v in given.items()))
+        done = subprocess.run(
+            [
+                TOOLS / "bin/node", TOOLS / "bin/gitlab-ci-local", "--force-shell-executor",
+                isolation, "--home", home, "--variables-file", tmp_path / "variables",
+            ],
+            cwd=repository,
+            env={
+                "PATH": f"{programs}:{TOOLS}/bin:{os.environ['PATH']}",
+                "HOME": str(home),
+                "NO_PROXY": "*",
+                "GIT_CONFIG_GLOBAL": "/dev/null",
+            },
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )  # fmt: skip
+        said = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
+        assert (done.returncode != 0) == fails, said
+        return said
+
+    run.repository, run.programs = repository, programs
+    return run
+
+
+@pytest.mark.parametrize("pipeline", [GITLAB_README, GITLAB_ONE], ids=["readme", "docs"])
+def test_one_job(play, project, pipeline):
+    said = play(pipeline)
+    assert "deploying to test-1" in said and "testing test-1" in said
+    assert project.outcomes() == ["ok"] and project.states == {"test-1": "available"}
+    assert project.stacks["test-1"]["lastDeployedCommit"] == head(play.repository)
+    assert project.stacks["test-1"]["branch"] == "feat/login"
+    again = play(pipeline)
+    assert "deploying" not in again and "testing test-1" in again, "nothing has changed"
+
+
+@pytest.mark.parametrize(("what", "outcome"), [("FAIL_TESTS", "ok"), ("FAIL_DEPLOY", "dirty")])
+def test_a_failing_script(play, project, what, outcome):
+    play(GITLAB_ONE, fails=True, **{what: "yes"})
+    assert project.outcomes() == [outcome] and project.states == {"test-1": "available"}
+
+
+def test_several_jobs_share_by_dotenv(play, project):
+    said = play(GITLAB_SEVERAL, isolation=TOGETHER)
+    assert said.count("testing test-1") == 3 and said.count("deploying to test-1") == 1
+    assert project.outcomes() == ["ok"] and project.kinds.count("granted") == 1
+    assert project.states == {"test-1": "available"}
+    reports = list(play.repository.rglob("stack.env"))
+    assert reports, "the report is an artifact"
+    for report in reports:
+        lines = report.read_text().splitlines()
+        assert [line.split("=")[0] for line in lines] == ["STACK_NAME", "STACK_REQUEST_ID", "STACK_GENERATION"]
+        assert "sol_" not in report.read_text() and project.key not in report.read_text()
+
+
+def test_a_deploy_that_fails_hands_nothing_over(play, project):
+    said = play(GITLAB_SEVERAL, isolation=TOGETHER, fails=True, FAIL_DEPLOY="yes")
+    assert "testing" not in said and project.outcomes() == ["dirty"]
+    assert project.states == {"test-1": "available"}
+
+
+def test_a_failing_part_is_released_all_the_same(play, project):
+    play(GITLAB_SEVERAL, isolation=TOGETHER, fails=True, FAIL_TESTS="yes")
+    assert project.outcomes() == ["ok"] and project.states == {"test-1": "available"}
+
+
+def test_the_two_line_way(play, project):
+    (play.programs / "stack-agent").symlink_to(BIN / "stack-agent")
+    said = play(GITLAB_RUN)
+    assert "testing test-1" in said and project.outcomes() == ["ok"]
+
+
+def test_a_merge_request_means_its_source_branch(play, project):
+    play(GITLAB_ONE, CI_MERGE_REQUEST_SOURCE_BRANCH_NAME="feat/other", CI_MERGE_REQUEST_IID="7")
+    assert project.stacks["test-1"]["branch"] == "feat/other"
+
+
+def test_an_agent_that_is_there_is_taken(play, project, tmp_path):
+    own = tmp_path / "own-agent"
+    shutil.copy(BIN / "stack-agent", own)
+    (play.programs / "curl").write_text("#!/bin/sh\nexit 9\n")
+    (play.programs / "curl").chmod(0o755)
+    assert "testing test-1" in play(GITLAB_ONE, STACK_AGENT_PATH=str(own))
+
+
+def test_without_curl_wget_fetches_it(play, project):
+    """Both are asked for by name alone; one that is no program is as good as none."""
+    (play.programs / "wget").write_text('#!/bin/sh\nexec curl -fsS -o "$3" "$4"\n')
+    (play.programs / "wget").chmod(0o755)
+    pipeline = GITLAB_ONE.replace("  script:", "  variables: { BASH_ENV: $CI_PROJECT_DIR/no-curl }\n  script:")
+    hide = 'command() { if [ "$2" = curl ]; then return 1; fi; builtin command "$@"; }\n'
+    (play.repository / "no-curl").write_text(hide)
+    said = play(pipeline, BASH_ENV=str(play.repository / "no-curl"))
+    assert "testing test-1" in said
+
+
+def test_another_program_than_the_released_one_is_not_run(play, project):
+    template = play.repository / "templates/with-stack.yml"
+    template.write_text(re.sub(r'default: "[0-9a-f]{64}"', f'default: "{"0" * 64}"', template.read_text()))
+    said = play(GITLAB_ONE, fails=True)
+    assert "is not the stack-agent that this template knows" in said and project.states == {}
+
+
+def test_a_coordinator_without_agents_says_what_to_do(play, own_daemon):
+    daemon, key = own_daemon
+    said = play(GITLAB_ONE, fails=True, STACK_AGENT_URL=daemon.url, STACK_AGENT_KEY=key)
+    assert "is the coordinator started with --agents?" in said
+    assert "there is no stack to give back" in said
+
+
+def test_a_full_pool_fails_the_job(play, project, daemon):
+    project.fill()
+    pipeline = GITLAB_ONE.replace("with-stack@1", "with-stack@1, inputs: { wait: '0' }")
+    said = play(pipeline.replace(COMPONENT, "local: templates/with-stack.yml"), fails=True)
+    assert "ben" in said and "testing" not in said and Project.outcomes(project) == []
