@@ -48,7 +48,7 @@ struct Client {
 
 typedef struct ClientOptions {
     const char *url;     /* must outlive the client */
-    const char *ca_file; /* trusted roots, PEM; NULL: the library's own */
+    const char *ca_file; /* trusted roots, PEM; NULL: those built in, else the library's own */
 } ClientOptions;
 
 enum { CLIENT_URL_INVALID = 3 };

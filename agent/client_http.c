@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "agent/limits.h"
+#include "agent/roots.h"
 #include "base/fields.h"
 #include "base/json_guard.h"
 #include "base/log.h"
@@ -136,6 +137,18 @@ static int make_headers(const ClientCall *call, struct curl_slist **out) {
     return r;
 }
 
+/* Nothing is read or parsed before a connection wants TLS. */
+static CURLcode trust(const HttpClient *http) {
+    const char *roots = roots_built_in();
+    if (http->ca_file != NULL)
+        return curl_easy_setopt(http->easy, CURLOPT_CAINFO, http->ca_file);
+    if (roots == NULL)
+        return CURLE_OK;
+    /* libcurl only reads it. */
+    struct curl_blob blob = {.data = (void *)(uintptr_t)roots, .len = strlen(roots), .flags = CURL_BLOB_NOCOPY};
+    return curl_easy_setopt(http->easy, CURLOPT_CAINFO_BLOB, &blob);
+}
+
 /* What stays the same for all calls of a client. */
 static CURLcode configure(const HttpClient *http) {
     CURL *easy = http->easy;
@@ -154,8 +167,8 @@ static CURLcode configure(const HttpClient *http) {
         r = curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
     if (r == CURLE_OK)
         r = curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
-    if (r == CURLE_OK && http->ca_file != NULL)
-        r = curl_easy_setopt(easy, CURLOPT_CAINFO, http->ca_file);
+    if (r == CURLE_OK)
+        r = trust(http);
 #if LIBCURL_VERSION_NUM >= 0x075700
     /* Else giving up while a name is looked up waits for the resolver. */
     if (r == CURLE_OK)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/limits.h"
+#include "agent/roots.h"
 #include "base/fields.h"
 #include "base/json_guard.h"
 #include "client/rpc_client.h"
@@ -79,7 +80,8 @@ static int rpc_client_call(Client *client, const ClientCall *call, ClientReply *
     int r = encode(call, &message);
     if (r != 0)
         return r;
-    const RpcTarget target = {.url = rpc->url, .ca_file = rpc->ca_file, .answer_max = call->answer_max};
+    const RpcTarget target = {
+        .url = rpc->url, .ca_file = rpc->ca_file, .ca_pem = roots_built_in(), .answer_max = call->answer_max};
     r = rpc_call(&target, buffer_slice(&message), call->timeout_ms, call->cancel_fd, &answer, &said);
     reply->is_sent = !is_unsent(r);
     if (r == 0)

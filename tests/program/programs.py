@@ -15,7 +15,7 @@ import threading
 
 BIN = pathlib.Path(os.environ.get("BIN_DIR", "build/bin")).resolve()
 COORDINATOR = BIN / "stack-coordinator"
-AGENT = BIN / "stack-agent"
+AGENT = pathlib.Path(os.environ.get("AGENT", BIN / "stack-agent")).resolve()
 
 
 class Answer:
