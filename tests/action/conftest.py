@@ -1,6 +1,5 @@
 """A coordinator, a project of the test's own, the assembled action, runners."""
 
-import itertools
 import subprocess
 
 import pytest
@@ -54,18 +53,24 @@ def clone(tmp_path):
 
 @pytest.fixture
 def runner(project, action, clone, tmp_path):
-    return Runner(tmp_path / "runner", action, clone, project.daemon.url, project.key)
+    machine = Runner(tmp_path / "runner", action, clone, project.daemon.url, project.key)
+    yield machine
+    machine.close()
 
 
 @pytest.fixture
 def make_runner(project, action, clone, tmp_path):
     """Further machines."""
-    count = itertools.count(1)
+    machines = []
 
     def make(**env):
-        return Runner(tmp_path / f"runner-{next(count)}", action, clone, project.daemon.url, project.key, **env)
+        folder = tmp_path / f"runner-{len(machines) + 1}"
+        machines.append(Runner(folder, action, clone, project.daemon.url, project.key, **env))
+        return machines[-1]
 
-    return make
+    yield make
+    for machine in machines:
+        machine.close()
 
 
 @pytest.fixture

@@ -202,6 +202,7 @@ class Runner:
             **env,
         }
         self.node_words = []
+        self.jobs = []
 
     def event(self, name, payload, **env):
         """Another event than a push of feat/login."""
@@ -254,7 +255,14 @@ class Runner:
         process = subprocess.Popen(
             [sys.executable, HERE / "worker.py", file], stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL
         )
-        return Running(process)
+        self.jobs.append(Running(process))
+        return self.jobs[-1]
+
+    def close(self):
+        """A test that failed leaves nothing running."""
+        for job in self.jobs:
+            if job.process.poll() is None:
+                job.lose()
 
     def job(self, *steps, **more):
         return self.start(*steps, **more).end()
