@@ -24,7 +24,7 @@
 #define FRAME_MAX (BODY_MAX + RPC_ENVELOPE_MAX)
 #define READ_MIN 4096
 #define READ_MAX (64 * 1024)
-#define KEPT_MAX (64 * 1024) /* bytes of buffer that stay with an idle connection */
+#define KEPT_MAX (16 * 1024) /* bytes of each buffer that stay with an idle connection */
 #define HELLO_TIMEOUT_MS 10000
 #define SEND_TIMEOUT_MS 5000 /* a peer that does not read loses its connection after this */
 
@@ -435,6 +435,8 @@ static void go_on(Connection *c) {
     }
     memmove(c->in.data, c->in.data + used, c->in.len - used);
     c->in.len -= used;
+    if (c->in.len == 0 && c->in.capacity > KEPT_MAX)
+        buffer_deinit(&c->in);
     send_waiting(c);
     if (step == STEP_READ) {
         read_more(c);
@@ -463,6 +465,8 @@ static void received(void *arg) {
     buffer_grew(&c->in, len);
     if (len == c->read_size && c->read_size < READ_MAX)
         c->read_size *= 2;
+    else if (len <= c->read_size / 4 && c->read_size > READ_MIN)
+        c->read_size /= 2;
     go_on(c);
 }
 

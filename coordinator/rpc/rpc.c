@@ -185,6 +185,8 @@ static int listen_at(Listener *l, const RpcOptions *options, const char *url, Bu
     if (options->is_control &&
         (error = nng_stream_listener_set_int(l->stream, NNG_OPT_IPC_PERMISSIONS, CONTROL_SOCKET_MODE)) != 0)
         return explain_nng(url, error, reason);
+    if (!l->is_ipc) /* a peer whose machine went away is found out in the end; without it, it is still served */
+        (void)nng_stream_listener_set_bool(l->stream, NNG_OPT_TCP_KEEPALIVE, true);
     if (slice_starts_with(slice_of(url), "tls+") && (error = set_up_tls(l->stream, options, url, reason)) != 0)
         return error;
     if ((error = nng_stream_listener_listen(l->stream)) != 0 ||
