@@ -44,15 +44,16 @@ def etcd_put(connections):
     return float(re.search(r"Requests/sec:\s+([0-9.]+)", done.stdout).group(1))
 
 
-CLAIM = """\\set p random(1, 64)
+CLAIM = """\\set p random(1, PROJECTS)
 UPDATE stack SET state = 1, generation = generation + 1 WHERE (project, number) =
   (SELECT project, number FROM stack WHERE project = :p AND state = 0 ORDER BY requested LIMIT 1 FOR UPDATE SKIP LOCKED)
   RETURNING number;
 """
 
 
-def postgres_claim(connections):
-    """One claim a transaction by pgbench, on a server of our own (fsync on, as it comes)."""
+def postgres_claim(connections, projects):
+    """One claim a transaction by pgbench, on a server of our own (fsync on, as it comes). Of one project, as ours are, they
+    meet at its first free stack; over many projects they do not."""
     programs = sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1]
     port = bench.free_port()
     with bench.folder() as where:
@@ -76,10 +77,10 @@ def postgres_claim(connections):
                 "CREATE TABLE stack (project int, number int, state int DEFAULT 0, requested bigint DEFAULT 0, "
                 "generation bigint DEFAULT 0, PRIMARY KEY (project, number)); "
                 "INSERT INTO stack (project, number) "
-                "SELECT p, n FROM generate_series(1, 64) p, generate_series(1, 8000) n; "
+                f"SELECT p, n FROM generate_series(1, {projects}) p, generate_series(1, {512_000 // projects}) n; "
                 "CREATE INDEX ON stack (project, requested) WHERE state = 0; ANALYZE stack;")  # fmt: skip
             script = pathlib.Path(where) / "claim.sql"
-            script.write_text(CLAIM)
+            script.write_text(CLAIM.replace("PROJECTS", str(projects)))
             done = run("pgbench", "-h", where, "-p", port, "-U", "bench", "-n", "-c", connections, "-j", 2,
                        "-T", f"{bench.SECONDS:.0f}", "-f", script, "-M", "prepared", "postgres")  # fmt: skip
     return float(re.search(r"tps = ([0-9.]+)", done.stdout).group(1))
@@ -94,7 +95,8 @@ def main():
     bench.row("256 connections beside 64", at_256, "64 connections", at_64, 1.0)
     bench.row("the same with requestId and secret", with_ids, "Redis SET always", redis[64], 1.0)
     bench.row("request + release, 64 connections", at_64, "etcd put", etcd_put(64), 4)
-    bench.row("request + release, 64 connections", at_64, "PostgreSQL claim", postgres_claim(64), 5)
+    bench.row("request + release, 64 connections", at_64, "PostgreSQL claim", postgres_claim(64, 1), 5)
+    bench.row("the same, its claims over 64 projects", at_64, "PostgreSQL claim", postgres_claim(64, 64), 5)
 
 
 if __name__ == "__main__":
