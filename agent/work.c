@@ -112,7 +112,13 @@ int work_once(const Work *work, WorkEnd *end) {
         (void)agent_fail(work->agent, EXIT_BROKEN, "the command cannot be run: %s", strerror(-r));
     }
     r = release(&shift, &end->child);
+    end->exit_code = end->child.exit_code;
+    if (r > EXIT_SIGNAL) { /* a signal that came after the command */
+        end->child.is_told_to_stop = true;
+        end->exit_code = end->exit_code == 0 ? r : end->exit_code;
+    }
     /* That the lease was lost under the command counts more than how it ended. */
-    end->exit_code = end->child.is_lease_lost || r == lost ? lost : end->child.exit_code;
+    if (end->child.is_lease_lost || r == lost)
+        end->exit_code = lost;
     return 0;
 }

@@ -268,6 +268,25 @@ def test_a_cleaner_cleans_one_after_the_other_until_it_is_stopped(tmp_path, clon
     assert [q for q in queue(project) if q["purpose"] == "clean"] == []
 
 
+def test_a_cleaner_that_is_stopped_while_it_gives_a_stack_back_cleans_no_other(tmp_path, clone, paused):
+    daemon = Coordinator(tmp_path / "data").start()
+    project = Project(daemon, "--cleaning", "on")
+    job = Job(project, tmp_path, clone)
+    job.succeeds("request")
+    job.succeeds("release", "--outcome", "dirty")
+    cleaned = tmp_path / "cleaned"
+    script = 'kill -STOP "$1"; echo >> "$0"'  # so that nobody takes the stack back
+    cleaner = job.start("clean", "--wait", "60s", "--", "sh", "-c", script, cleaned, daemon.process.pid)
+    until(cleaned.exists, "the command has run")
+    paused(daemon.process)  # it is already; and not for good
+    stays(lambda: cleaner.poll() is None, 0.5)
+    cleaner.terminate()
+    assert cleaner.wait(2 * SOON) == 143  # one short try more
+    daemon.process.send_signal(signal.SIGCONT)
+    daemon.hang_up()
+    assert daemon.stop() == 0
+
+
 def test_a_cleaner_that_fails_three_times_leaves_the_stack_to_a_person(tmp_path, clone, daemon):
     project = Project(daemon, "--cleaning", "on")
     job = Job(project, tmp_path, clone)
