@@ -21,12 +21,12 @@ typedef struct Connections Connections;
 /* 0 | -ENOMEM | -errno. */
 int connections_new(Connections **out, Service *service, Transport transport) MUST_USE;
 /* By any thread: serves a stream that was accepted; it is the connections' from now on, also where they refuse it. */
-void connections_add(Connections *connections, nng_stream *stream, bool is_ipc);
+void connections_add(Connections *all, nng_stream *stream, bool is_ipc);
 /* Refuses what comes from now on. */
-void connections_quiesce(Connections *connections);
+void connections_quiesce(Connections *all);
 /* Waits until no request is under way and all answers are written, at most until `until_ms` (CLOCK_BOOTTIME). */
-void connections_wait_idle(Connections *connections, int64_t until_ms);
+void connections_wait_idle(Connections *all, int64_t until_ms);
 /* Waits until the peers have gone, so that closing cuts no answer off, but no longer than `ms` from the last answer on. */
-void connections_linger(Connections *connections, int64_t ms, int64_t until_ms);
+void connections_linger(Connections *all, int64_t ms, int64_t until_ms);
 /* Closes and frees. No operation may be under way any more. Takes NULL, returns NULL. */
-Connections *connections_free(Connections *connections);
+Connections *connections_free(Connections *all);

@@ -179,7 +179,7 @@ int sqlite_write_stack(SqliteStore *s, int64_t project, const StackRow *row) MUS
 int sqlite_write_stack_gone(SqliteStore *s, int64_t project, int64_t number) MUST_USE;
 int sqlite_write_request(SqliteStore *s, int64_t project, const RequestRow *row, bool is_new) MUST_USE;
 /* Events are collected into rows: sqlite_end_history writes the last one. `bytes` as changes_add_event made them. */
-int sqlite_write_event(SqliteStore *s, int64_t project, const EventRow *row, Slice bytes) MUST_USE;
+int sqlite_write_event(SqliteStore *s, int64_t project, const EventRow *event, Slice bytes) MUST_USE;
 int sqlite_end_history(SqliteStore *s) MUST_USE;
 int sqlite_save_keys(SqliteStore *s, const WorkingSet *set, int64_t project) MUST_USE;
 int sqlite_save_key_used(Store *store, Slice id, int64_t wall_ms) MUST_USE;

@@ -50,8 +50,8 @@ static int bring_in(SqliteStore *s, WorkingSet *set, ResidentProject **out) {
     *out = resident_project(&s->resident, set->project_name);
     if (*out != NULL)
         return 0;
-    ProjectRow row;
-    int64_t id;
+    ProjectRow row = {0};
+    int64_t id = 0;
     int r = sqlite_find_project(s, set->project_name, set->arena, &row, &id);
     if (r != 0)
         return r;
