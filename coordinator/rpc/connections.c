@@ -245,6 +245,7 @@ static bool append_answer(Call *call) {
 static void end_call(Call *call) {
     Connection *c = call->connection;
     Connections *all = c->all;
+    message_close(&call->message); /* first: at rest no operation is left */
     (void)pthread_mutex_lock(&all->lock);
     if (call->previous != NULL)
         call->previous->next = call->next;
@@ -259,7 +260,6 @@ static void end_call(Call *call) {
     }
     note_rest(all);
     (void)pthread_mutex_unlock(&all->lock);
-    message_close(&call->message);
     buffer_deinit(&call->message.refusal);
     free(call);
     release(c);
