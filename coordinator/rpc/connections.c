@@ -32,7 +32,7 @@ typedef struct Call {
     struct Call *next, *previous; /* of its connection */
     struct Connection *connection;
     Message message;
-    bool is_parked, is_waiter;
+    bool is_parked, is_waiter, is_unanswerable;
     size_t trace_len;
     char trace[SP_TRACE_MAX];
 } Call;
@@ -532,15 +532,14 @@ static void send_answers(Connections *all, Operation *first) {
     (void)pthread_mutex_lock(&all->lock);
     for (const Operation *op = first; op != NULL; op = op->next) {
         Call *call = op->call;
-        if (!append_answer(call))
-            call->connection->out.error = -ENOMEM;
+        call->is_unanswerable = !append_answer(call);
     }
     (void)pthread_mutex_unlock(&all->lock);
     for (const Operation *op = first; op != NULL; op = op->next) {
-        Connection *c = ((Call *)op->call)->connection;
-        if (buffer_error(&c->out) != 0)
-            close_connection(c);
-        send_waiting(c);
+        const Call *call = op->call;
+        if (call->is_unanswerable)
+            close_connection(call->connection);
+        send_waiting(call->connection);
     }
     for (Operation *op = first, *next; op != NULL; op = next) {
         next = op->next;

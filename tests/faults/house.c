@@ -19,14 +19,20 @@ static void done(Operation *op) {
     House *h = call->house;
     tell(call, &call->is_done, true);
     (void)pthread_mutex_lock(&h->mutex);
-    while (h->is_stalled)
+    while (h->stalls_at == call)
         (void)pthread_cond_wait(&h->changed, &h->mutex);
+    (void)pthread_mutex_unlock(&h->mutex);
+}
+
+void house_stall_at(House *h, const Call *call) {
+    (void)pthread_mutex_lock(&h->mutex);
+    h->stalls_at = call;
     (void)pthread_mutex_unlock(&h->mutex);
 }
 
 void house_go_on(House *h) {
     (void)pthread_mutex_lock(&h->mutex);
-    h->is_stalled = false;
+    h->stalls_at = NULL;
     (void)pthread_cond_broadcast(&h->changed);
     (void)pthread_mutex_unlock(&h->mutex);
 }

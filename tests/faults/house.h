@@ -15,6 +15,8 @@
 #include "faults/wrap_store.h"
 #include "service/service.h"
 
+typedef struct Call Call;
+
 typedef struct House {
     Store *store;
     Service *service;
@@ -23,16 +25,16 @@ typedef struct House {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     char key[256];
-    bool is_stalled; /* the worker stands still in the first answer it gives, until house_go_on */
+    const Call *stalls_at; /* the worker stands still when it answers this one, until house_go_on */
 } House;
 
 /* One client's operation. */
-typedef struct Call {
+struct Call {
     House *house;
     Operation *op;
     bool is_submitted, is_done, is_parked, is_peer_gone;
     int parked_count;
-} Call;
+};
 
 /* A finished call's answer. */
 typedef struct Reply {
@@ -80,4 +82,5 @@ Lease lease_of(Reply reply);
 Reply renew(House *h, const Lease *lease);
 const char *release_body(char *out, const Lease *lease, const char *outcome);
 Reply release(House *h, const Lease *lease, const char *outcome);
+void house_stall_at(House *h, const Call *call);
 void house_go_on(House *h);

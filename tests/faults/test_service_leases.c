@@ -43,7 +43,7 @@ static void a_renewal_that_waits_behind_many_others_comes_before_the_loss(void *
     char body[BODY_SIZE];
     Lease lease = lease_of(request(h, 'a', 30, 0));
     pass(h, 29);
-    h->is_stalled = true;
+    house_stall_at(h, &first);
     start(h, &first, OP_LIST_STACKS, TRANSPORT_HTTP, "{}", false);
     await(&first, &first.is_done);
     for (size_t i = 0; i < OTHERS; i++)
