@@ -26,7 +26,6 @@ typedef struct ResidentStack {
     TreapNode by_number, by_name, free_on_branch, free_at_commit, by_age;
     bool is_gone; /* it was deleted: in no order, dirty until the engine knows */
     StackRow row;
-    char texts[];
 } ResidentStack;
 
 typedef struct ResidentRequest {
@@ -35,7 +34,6 @@ typedef struct ResidentRequest {
     TreapNode by_ticket, by_id, in_queue;
     bool is_stored; /* the engine's table has a row of it */
     RequestRow row;
-    char texts[];
 } ResidentRequest;
 
 typedef struct ResidentEvent {
@@ -50,7 +48,6 @@ typedef struct ResidentImage {
     ResidentLink link; /* first */
     ResidentProject *project;
     ProjectRow row;
-    char texts[];
 } ResidentImage;
 
 struct ResidentProject {
