@@ -1,7 +1,17 @@
 """Fixtures: a daemon of one's own, a shared one for what changes nothing, a clone."""
 
+import signal
+
 import pytest
 from programs import Coordinator, git
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_that_are_heard():
+    """A shell has what it runs in the background ignore some, and so would all that we start."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture
