@@ -52,8 +52,10 @@ UPDATE stack SET state = 1, generation = generation + 1 WHERE (project, number) 
 
 
 def postgres_claim(connections, projects):
-    """One claim a transaction by pgbench, on a server of our own (fsync on, as it comes). Of one project, as ours are, they
-    meet at its first free stack; over many projects they do not."""
+    """One claim a transaction by pgbench, on a server of our own (fsync on, as it comes).
+
+    Those of one project, as ours are, meet at its first free stack; over many projects they do not.
+    """
     programs = sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1]
     port = bench.free_port()
     with bench.folder() as where:

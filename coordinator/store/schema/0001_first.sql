@@ -129,7 +129,7 @@ CREATE TABLE event_chapter (
 
 -- What is committed is first kept as bytes (store/changes.h), in slots that are written over and over, and brought into
 -- the tables later, many transactions at a time: a grant and a release that follow each other then cost one row, and a
--- COMMIT writes one page for some thirty operations instead of ten. Each slot has the same size, so writing it changes its
+-- COMMIT writes two pages for a batch instead of sixteen. Each slot has the same size, so writing it changes its
 -- page alone. A slot belongs to the log while its number, its first 8 bytes, follows on pending_done.number.
 CREATE TABLE pending (
     slot  INTEGER PRIMARY KEY, -- 0, 1, …
