@@ -62,7 +62,6 @@ typedef struct Connection {
 struct Connections {
     MessageContext shared;
     pthread_t sender;
-    bool has_sender;
 
     pthread_mutex_t lock;
     pthread_cond_t work;    /* for the sender */
@@ -618,7 +617,6 @@ int connections_new(Connections **out, Service *service, Transport transport) {
         free(all);
         return error;
     }
-    all->has_sender = true;
     *out = all;
     return 0;
 }

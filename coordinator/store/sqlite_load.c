@@ -1,6 +1,5 @@
 /* Wants → rows: from memory; keys, and requests that are over, from their tables. */
 #include <errno.h>
-#include <stdlib.h>
 
 #include "store/sqlite.h"
 
