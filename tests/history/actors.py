@@ -169,7 +169,7 @@ class Job(threading.Thread):
 def main():
     settings = json.loads(sys.argv[1])
     ended, lock = threading.Event(), threading.Lock()
-    with open(settings["out"], "w", encoding="utf-8") as out:
+    with open(settings["out"], "w", encoding="utf-8", buffering=1) as out:  # lines: they are counted meanwhile
 
         def write(op):
             with lock:

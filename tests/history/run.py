@@ -22,6 +22,8 @@ ROOT = HERE.parent.parent
 SPEED = 20  # the coordinator's seconds in one of ours
 GRACE = 10
 STACKS = 3
+LEASES_MIN = 5  # a history of fewer says little
+PATIENCE = 60  # seconds for them, and for the deaths, on a machine that has other things to do
 HOUR_MS = 3600 * 1000
 
 POINTS = sorted(
@@ -153,6 +155,7 @@ class Run:
             out = self.folder / f"history-{n}.jsonl"
             settings = {"addresses": addresses, "key": key, "seed": f"{self.seed}/{n}", "speed": SPEED, "threads": 6}
             settings["out"] = str(out)
+            out.touch()
             self.files.append(out)
             self.actors.append(
                 subprocess.Popen(
@@ -166,9 +169,22 @@ class Run:
         self.start(self.point if self.point in AT_START else None)
         return self.coordinator.project("shop", "--max-stacks", str(STACKS), "--expiry-grace", str(GRACE))
 
+    def has_seen_enough(self):
+        """What the jobs have written down so far; a last line may be half there."""
+        granted = set()
+        for file in self.files if self.point is None or self.deaths > 0 else ():
+            for line in file.read_text(encoding="utf-8").split("\n")[:-1]:
+                op = json.loads(line)
+                if op["name"] == "request" and op["status"] == 200:
+                    granted.add(op["id"])
+        return len(granted) >= LEASES_MIN
+
     def misbehave(self):
-        end = time.monotonic() + self.seconds
-        while time.monotonic() < end:
+        """For its time, and for longer as long as too little has happened."""
+        start = time.monotonic()
+        while time.monotonic() < start + self.seconds or (
+            time.monotonic() < start + PATIENCE and not self.has_seen_enough()
+        ):
             deed = self.random.choice(self.deeds)
             time.sleep(self.random.uniform(0.05, 0.5))
             self.look_after()

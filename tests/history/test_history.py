@@ -4,7 +4,7 @@ import concurrent.futures
 import os
 
 import pytest
-from run import AT_END, POINTS, Run, judge
+from run import AT_END, LEASES_MIN, POINTS, Run, judge
 
 TOGETHER = 3  # histories at once: they mostly wait
 SEED = os.environ.get("HISTORY_SEED", "1")
@@ -45,7 +45,7 @@ def assert_clean(name, history):
     run, found, seen = history.result()
     print(f"{name}: {len(seen.ops)} operations, {len(seen.leases)} leases, {run.deaths} deaths at the point")
     assert not found, f"HISTORY_SEED={SEED}: {found}"
-    assert len(seen.leases) >= 5
+    assert len(seen.leases) >= LEASES_MIN
     return run
 
 
