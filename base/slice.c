@@ -69,7 +69,10 @@ bool slice_to_number(Slice s, int64_t *out) {
 }
 
 uint64_t slice_hash(Slice s) {
-    uint64_t hash = 0xCBF29CE484222325u;
+    return slice_hash_on(0xCBF29CE484222325u, s);
+}
+
+uint64_t slice_hash_on(uint64_t hash, Slice s) {
     for (size_t i = 0; i < s.len; i++) {
         hash ^= (unsigned char)s.ptr[i];
         hash *= 0x100000001B3u;

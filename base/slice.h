@@ -35,7 +35,9 @@ bool slice_starts_with(Slice s, const char *prefix);
 bool slice_split(Slice *rest, char separator, Slice *head);
 /* Decimal digits only, no sign, no leading zero but "0" itself, at most INT64_MAX. False: not such a number. */
 bool slice_to_number(Slice s, int64_t *out);
-/* A hash for tables of this process (FNV-1a, 64 bit); never stored. */
+/* A hash for tables of this process (FNV-1a, 64 bit). */
 uint64_t slice_hash(Slice s);
+/* The same going on from another hash: a checksum against what is torn, not against who forges. */
+uint64_t slice_hash_on(uint64_t hash, Slice s);
 /* A malloc'd, NUL-terminated copy; NULL when memory is short. */
 char *slice_dup(Slice s) MUST_USE;

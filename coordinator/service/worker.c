@@ -3,6 +3,7 @@
  *
  *     mutex ── queue of submitted operations, hang-ups told
  *     thread alone ── store, batch, lease clock, waiters, timers
+ *     outbox ── answers, until what they tell of is durable
  */
 #include "service/worker.h"
 
@@ -15,6 +16,7 @@
 #include "base/limits.h"
 #include "service/batch.h"
 #include "service/lists.h"
+#include "service/outbox.h"
 #include "service/publish.h"
 #include "service/waiters.h"
 
@@ -38,14 +40,32 @@ struct Worker {
     atomic_bool is_broken;
 
     Batch batch;
+    Outbox outbox;
     Arena scratch;
     Watch *watch;
     Waiters waiters;
-    bool is_store_failing; /* since the lease clock's last tick */
+    atomic_bool is_store_failing; /* since the lease clock's last tick */
     int64_t ticked_at_ms;
     Work *backup;                                /* under way; NULL: none */
     int64_t prune_at_ms, used_at_ms, idle_at_ms; /* boot clock; CLOCK_FOREVER: nothing to do */
 };
+
+/* By any thread. */
+static void note_failure_of(Worker *w, int result, const char *doing, const char *reason) {
+    LOG(w->o.log, LOG_ERROR, "the store failed", log_string("doing", doing), log_number("result", result),
+        log_string("reason", reason));
+    atomic_store(&w->is_store_failing, true);
+    if (result == STORE_BROKEN && !atomic_exchange(&w->is_broken, true) && w->o.on_broken != NULL)
+        w->o.on_broken(w->o.on_broken_arg);
+}
+
+static void note_failure(Worker *w, int result, const char *doing) {
+    note_failure_of(w, result, doing, store_reason(w->o.store));
+}
+
+static void note_failed_sync(void *arg, int result, const char *reason) {
+    note_failure_of(arg, result, "making it durable", reason);
+}
 
 int worker_new(Worker **out, const WorkerOptions *options) {
     Worker *w = calloc(1, sizeof *w);
@@ -62,6 +82,11 @@ int worker_new(Worker **out, const WorkerOptions *options) {
         free(w);
         return -ENOMEM;
     }
+    outbox_init(&w->outbox, &(OutboxOptions){.store = options->store,
+                                             .metrics = options->metrics,
+                                             .log = options->log,
+                                             .on_failure = note_failed_sync,
+                                             .on_failure_arg = w});
     arena_init(&w->scratch);
     int r = watch_new(&w->watch);
     batch_init(&w->batch, w->watch);
@@ -82,6 +107,7 @@ Worker *worker_free(Worker *w) {
     w->watch = watch_free(w->watch);
     batch_deinit(&w->batch);
     arena_deinit(&w->scratch);
+    outbox_deinit(&w->outbox);
     (void)pthread_cond_destroy(&w->wake);
     (void)pthread_mutex_destroy(&w->mutex);
     free(w);
@@ -149,47 +175,9 @@ void worker_drain(Worker *w) {
 
 /* ---- one cycle ---- */
 
-/* One line an operation: an admin's always, a job's at level debug (history keeps what jobs did). */
-static void log_operation(const Worker *w, const Work *work) {
-    LogLevel level =
-        work->row->scope >= SCOPE_OPERATOR && (work->row->flags & OPERATION_READS) == 0 ? LOG_INFO : LOG_DEBUG;
-    if (level > w->o.log->level)
-        return;
-    LOG(w->o.log, level, work->row->name, log_text("project", work->command.project),
-        log_text("by", work->command.asker), log_text("stack", work->command.stack_name),
-        log_string("outcome", outcome_row(work->outcome)->code));
-}
-
 static void hand_back(Worker *w, Work *const *works, size_t count) {
-    int64_t now = metrics_now_us();
-    for (size_t i = 0; i < count; i++) {
-        log_operation(w, works[i]);
-        metrics_operation(w->o.metrics, works[i]->command.operation, works[i]->outcome, now - works[i]->arrived_us);
-        if (works[i]->granted_us != 0)
-            metrics_handed_off(w->o.metrics, now - works[i]->granted_us);
-        worker_give_place_back(works[i]);
-        works[i]->owner->done(&works[i]->shown);
-        FAILPOINT("answered");
-    }
-}
-
-static void refuse_store(Worker *w, Work *work, int result) {
-    static const Slice unknown =
-        SLICE_LITERAL("the store did not confirm: it may or may not have happened; repeat with the "
-                      "same requestId");
-    static const Slice full = SLICE_LITERAL("the coordinator's disk is full: nothing happened; make room, then repeat");
-    static const Slice failed = SLICE_LITERAL("the store failed: nothing happened; repeat with the same requestId");
-    bool is_unknown = result == STORE_UNKNOWN || result == STORE_BROKEN;
-    work_refuse(work, OUTCOME_STORE_UNAVAILABLE, NULL, is_unknown ? unknown : result == STORE_FULL ? full : failed);
-    metrics_store_error(w->o.metrics, result);
-}
-
-static void note_failure(Worker *w, int result, const char *doing) {
-    LOG(w->o.log, LOG_ERROR, "the store failed", log_string("doing", doing), log_number("result", result),
-        log_string("reason", store_reason(w->o.store)));
-    w->is_store_failing = true;
-    if (result == STORE_BROKEN && !atomic_exchange(&w->is_broken, true) && w->o.on_broken != NULL)
-        w->o.on_broken(w->o.on_broken_arg);
+    for (size_t i = 0; i < count; i++)
+        outbox_put(&w->outbox, works[i]);
 }
 
 /* What certainly did not happen runs again one by one, so that one operation's failure is its own. What was due stays due. */
@@ -198,6 +186,7 @@ static void run_batch(Worker *w, const BatchInput *input) {
     int r = batch_run(&w->batch, w->o.store, &moment, input);
     if (r == 0) {
         FAILPOINT("committed");
+        outbox_changed(&w->outbox);
         const Publisher p = {.metrics = w->o.metrics,
                              .snapshots = w->o.snapshots,
                              .keys = w->o.gate.keys,
@@ -215,7 +204,7 @@ static void run_batch(Worker *w, const BatchInput *input) {
         if (is_certain && !is_alone)
             run_batch(w, &(BatchInput){.works = &input->works[i], .count = 1});
         else
-            refuse_store(w, input->works[i], r);
+            outbox_refuse(&w->outbox, input->works[i], r);
     }
 }
 
@@ -224,14 +213,15 @@ static void share_list(Worker *w, Work *work) {
     Snapshot *snapshot;
     char *bytes = buffer_steal(&work->answer, &len);
     if (snapshot_new(&snapshot, bytes, len) < 0) {
-        refuse_store(w, work, -ENOMEM);
+        outbox_refuse(&w->outbox, work, -ENOMEM);
         return;
     }
     snapshots_put(w->o.snapshots, work->command.project, snapshot);
     work_answer_snapshot(work, snapshot);
 }
 
-static void render_list(Worker *w, Work *work) {
+/* Only what is durable may be shared: who reads it later does not wait for a sync. */
+static void render_list(Worker *w, Work *work, bool is_durable) {
     static const size_t ceilings[] = {[TRANSPORT_HTTP] = ANSWER_MAX - LIST_ROW_MAX,
                                       [TRANSPORT_RPC] = RPC_ANSWER_MAX - LIST_ROW_MAX,
                                       [TRANSPORT_CONTROL] = ANSWER_MAX - LIST_ROW_MAX};
@@ -248,8 +238,8 @@ static void render_list(Worker *w, Work *work) {
                     (Slice)SLICE_LITERAL("there is no such project: `project list` shows them"));
     } else if (r != 0) {
         note_failure(w, r, "a list");
-        refuse_store(w, work, r);
-    } else if (work_is_shared_list(work) && work->answer.len <= SNAPSHOT_BYTES_MAX) {
+        outbox_refuse(&w->outbox, work, r);
+    } else if (is_durable && work_is_shared_list(work) && work->answer.len <= SNAPSHOT_BYTES_MAX) {
         share_list(w, work);
     } else {
         work_answer_bytes(work);
@@ -404,8 +394,9 @@ static void run_cycle(Worker *w, Work *const *works, size_t count) {
         }
     }
     run_last(w, pending, pending_count);
+    bool is_durable = list_count > 0 && outbox_settle(&w->outbox);
     for (size_t i = 0; i < list_count; i++) {
-        render_list(w, lists[i]);
+        render_list(w, lists[i], is_durable);
         FAILPOINT("listed");
         hand_back(w, &lists[i], 1);
     }
@@ -529,8 +520,15 @@ static bool take(Worker *w, Work **works, size_t *count) {
 /* The lease clock advances while the store answers: as long as it fails, nobody's lease runs out. */
 static void tick(Worker *w) {
     w->ticked_at_ms = clock_boot_ms(w->o.clock);
-    watch_tick(w->watch, w->ticked_at_ms, w->is_store_failing);
-    w->is_store_failing = false;
+    watch_tick(w->watch, w->ticked_at_ms, atomic_exchange(&w->is_store_failing, false));
+}
+
+/* Nobody waits to be decided. */
+static bool is_idle(Worker *w) {
+    (void)pthread_mutex_lock(&w->mutex);
+    bool is_empty = w->first == NULL && w->waiters.ready == NULL;
+    (void)pthread_mutex_unlock(&w->mutex);
+    return is_empty;
 }
 
 static void *worker_main(void *arg) {
@@ -550,6 +548,7 @@ static void *worker_main(void *arg) {
         if (count > 0 || watch_next(w->watch) == 0)
             run_cycle(w, works, count);
         metrics_waiting(w->o.metrics, watch_queued(w->watch), (int64_t)parking_count(&w->waiters.parking));
+        outbox_push(&w->outbox, is_idle(w));
         run_timers(w, count > 0);
     }
     save_used_keys(w);
@@ -585,9 +584,14 @@ int worker_start(Worker *w) {
     if (r != 0)
         return r < 0 ? r : -EIO;
     metrics_start_counts(w->o.metrics, &counts);
+    r = outbox_start(&w->outbox);
+    if (r < 0)
+        return r;
     r = pthread_create(&w->thread, NULL, worker_main, w);
-    if (r != 0)
+    if (r != 0) {
+        outbox_stop(&w->outbox);
         return -r;
+    }
     w->is_started = true;
     return 0;
 }
@@ -600,5 +604,6 @@ void worker_stop(Worker *w) {
     (void)pthread_cond_signal(&w->wake);
     (void)pthread_mutex_unlock(&w->mutex);
     (void)pthread_join(w->thread, NULL);
+    outbox_stop(&w->outbox);
     w->is_started = false;
 }

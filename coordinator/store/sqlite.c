@@ -1,22 +1,24 @@
 /*
  * One SQLite database, one process, one connection. Owns the lock file, the connection and its transactions.
  *
- * What a failed write or sync leaves behind, and why the connection is kept rather than reopened:
+ * What a failed write or sync leaves behind, and why the connection is kept rather than reopened. Of the log of changes
+ * its header tells. Of a COMMIT of SQLite's, which the tables' own transactions end with:
  *
  *   COMMIT appends the transaction's pages to the write-ahead log as frames, the last one marked as a commit, and then
- *   syncs the log. When a write or the sync fails, SQLite rolls back: the end of the log that it keeps in memory stays
- *   where it was. The failed frames still lie in the file behind that end, and a sync that failed may have left them on
- *   the disk or not, marked clean in the page cache either way. So
+ *   syncs it. When a write or the sync fails, SQLite rolls back: the end of the write-ahead log that it keeps in memory
+ *   stays where it was. The failed frames still lie in the file behind that end, and a sync that failed may have left them
+ *   on the disk or not, marked clean in the page cache either way. So
  *
  *   - a crash now may bring the failed transaction back: recovery reads the file, not our memory. Opening the file anew
  *     would do the same. Hence STORE_UNKNOWN, and hence the connection stays;
- *   - the next transaction writes its frames over the failed ones, from the same offset on. That makes their pages dirty
- *     again, so its own sync covers every byte it depends on; what an earlier sync failed to write no longer matters.
- *     Each frame's checksum continues the one before, so what is left of a longer failed transaction behind the new end
- *     fits no chain and is never read as a transaction;
- *   - the log's header is rewritten and synced before its first frame, each time a transaction starts the log anew;
+ *   - the next transaction of SQLite's writes its frames over the failed ones, from the same offset on. That makes their
+ *     pages dirty again, so its own sync covers every byte it depends on. Each frame's checksum continues the one before,
+ *     so what is left of a longer failed transaction behind the new end fits no chain and is never read as a transaction;
+ *   - until then the log of changes must not go on: what is decided without the failed transaction cannot follow on it
+ *     (`is_unsettled`). A flush that failed may come back: it says what the log says too;
+ *   - the write-ahead log's header is rewritten and synced before its first frame, each time it is started anew;
  *   - a checkpoint counts pages as copied only after the database file was synced. When that sync fails, the next
- *     checkpoint copies the same pages again, all of them; until then the log is not started anew.
+ *     checkpoint copies the same pages again, all of them; until then the write-ahead log is not started anew.
  *
  *   So nothing acknowledged after a failed sync depends on it. A disk that fails several in a row is given up
  *   (STORE_BROKEN): it may lie about the next one. tests/faults proves this with a VFS that forgets what was not synced.
@@ -41,10 +43,7 @@
 
 /* ---- errors ---- */
 
-int sqlite_failed(SqliteStore *s, int rc, const char *doing) {
-    (void)snprintf(s->reason, sizeof s->reason, "%s: %s (SQLite error %d, errno %d) at: %.160s", s->db_path,
-                   s->db != NULL ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc), rc,
-                   s->db != NULL ? sqlite3_system_errno(s->db) : 0, doing);
+static int result_of(SqliteStore *s, int rc) {
     if (rc == SQLITE_IOERR_NOMEM)
         return -ENOMEM;
     switch (rc & 0xff) {
@@ -61,6 +60,19 @@ int sqlite_failed(SqliteStore *s, int rc, const char *doing) {
     default:
         return STORE_IO;
     }
+}
+
+int sqlite_failed(SqliteStore *s, int rc, const char *doing) {
+    (void)snprintf(s->reason, sizeof s->reason, "%s: %s (SQLite error %d, errno %d) at: %.160s", s->db_path,
+                   s->db != NULL ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc), rc,
+                   s->db != NULL ? sqlite3_system_errno(s->db) : 0, doing);
+    return result_of(s, rc);
+}
+
+int sqlite_log_failed(SqliteStore *s, int rc, const char *doing) {
+    int error = errno;
+    (void)snprintf(s->reason, sizeof s->reason, "%s: %s: %s (errno %d)", s->log_path, doing, sqlite3_errstr(rc), error);
+    return result_of(s, rc);
 }
 
 static bool is_failed_sync(int rc) {
@@ -110,7 +122,7 @@ int sqlite_begin_write(SqliteStore *s) {
 
 /* The log is bounded: where it cannot be flushed any more, nothing is added to it. */
 static int refuse_long_log(SqliteStore *s) {
-    if (s->slot_count < LOG_SLOTS_MAX)
+    if (s->log.slot_count < LOG_SLOTS_MAX)
         return 0;
     (void)snprintf(s->reason, sizeof s->reason, "%s: the log of changes is full and cannot be flushed", s->db_path);
     return STORE_FULL;
@@ -120,23 +132,35 @@ static int refuse_long_log(SqliteStore *s) {
 static void maintain(SqliteStore *s) {
     if (s->log_pages >= s->checkpoint_at)
         (void)(checkpoint(s) == 0);
-    if (s->slot_count >= s->flush_at)
+    if (s->log.slot_count >= s->flush_at)
         (void)(sqlite_flush(s) == 0);
     if (s->resident.row_count > RESIDENT_ROWS_MAX && !s->is_broken && sqlite_flush(s) == 0)
         resident_evict(&s->resident, RESIDENT_ROWS_MAX / 4 * 3);
 }
 
+/* After a failure nothing new is decided before the disk has taken what was decided already. */
+static int settle(SqliteStore *s) {
+    int r = 0;
+    if (s->is_unsettled)
+        r = sqlite_flush(s);
+    if (r == 0 && change_log_has_failed(&s->log))
+        r = sqlite_sync(&s->base, s->reason);
+    return r == STORE_UNKNOWN ? STORE_IO : r; /* of what is to begin nothing happened */
+}
+
 int sqlite_begin(Store *store) {
     SqliteStore *s = sqlite_store(store);
     resident_sweep(&s->resident);
+    buffer_clear(&s->changes);
     maintain(s);
-    return s->is_broken ? STORE_BROKEN : refuse_long_log(s);
+    int r = s->is_broken ? STORE_BROKEN : settle(s);
+    return r == 0 ? refuse_long_log(s) : r;
 }
 
 void sqlite_rollback(Store *store) {
     SqliteStore *s = sqlite_store(store);
-    s->staged_slots = 0;
     s->history.count = 0;
+    buffer_clear(&s->changes);
     resident_discard(&s->resident);
     if (s->chapters_changed)
         sqlite_forget_chapters(s);
@@ -173,10 +197,24 @@ int sqlite_end_write(SqliteStore *s) {
 
 int sqlite_commit(Store *store) {
     SqliteStore *s = sqlite_store(store);
-    int r = sqlite3_get_autocommit(s->db) == 0 ? sqlite_end_write(s) : 0;
-    if (r == 0)
-        sqlite_saved(s);
-    return r;
+    return sqlite3_get_autocommit(s->db) == 0 ? sqlite_commit_tables(s) : sqlite_append(s);
+}
+
+int sqlite_sync(Store *store, char *reason) {
+    SqliteStore *s = sqlite_store(store);
+    if (s->is_broken)
+        return STORE_BROKEN;
+    int rc = change_log_sync(&s->log);
+    if (rc == SQLITE_OK) {
+        s->failed_syncs = 0;
+        return 0;
+    }
+    int error = errno;
+    (void)snprintf(reason, STORE_REASON_SIZE, "%s: cannot be made durable: %s (errno %d)", s->log_path,
+                   sqlite3_errstr(rc), error);
+    if (++s->failed_syncs >= FAILED_SYNCS_MAX)
+        s->is_broken = true;
+    return s->is_broken ? STORE_BROKEN : STORE_UNKNOWN;
 }
 
 static int sqlite_idle(Store *store) {
@@ -375,6 +413,8 @@ static void sqlite_close(Store *store) {
         assert(rc == SQLITE_OK);
         (void)rc;
     }
+    change_log_deinit(&s->log);
+    sqlite3_free_filename(s->log_path);
     closep(&s->lock_fd); /* last: nobody opens the files while we still had them */
     resident_deinit(&s->resident);
     buffer_deinit(&s->changes);
@@ -395,6 +435,7 @@ static const StoreVtable sqlite_vtable = {
     .load = sqlite_load,
     .save = sqlite_save,
     .commit = sqlite_commit,
+    .sync = sqlite_sync,
     .rollback = sqlite_rollback,
     .read = sqlite_read,
     .find_key = sqlite_find_key,
@@ -409,6 +450,23 @@ static const StoreVtable sqlite_vtable = {
 
 sqlite3 *sqlite_store_connection(Store *store) {
     return sqlite_store(store)->db;
+}
+
+static int open_log(SqliteStore *s, Buffer *reason) {
+    OWN(freep) char *path = NULL;
+    if (asprintf(&path, "%s-log", s->db_path) < 0) {
+        path = NULL;
+        return -ENOMEM;
+    }
+    s->log_path = (char *)sqlite3_create_filename(path, "", "", 0, NULL);
+    if (s->log_path == NULL)
+        return -ENOMEM;
+    int rc = change_log_open(&s->log, sqlite3_vfs_find(s->vfs), s->log_path);
+    if (rc == SQLITE_OK)
+        return 0;
+    int r = sqlite_log_failed(s, rc, "cannot be opened");
+    buffer_add_text(reason, s->reason);
+    return r;
 }
 
 /* What an earlier process had no time to bring into the tables. */
@@ -437,6 +495,8 @@ static int open_store(SqliteStore *s, const StoreOptions *options, Buffer *reaso
     if (r == 0)
         r = prepare_all(s, reason);
     if (r == 0)
+        r = open_log(s, reason);
+    if (r == 0)
         r = replay(s, reason);
     return r;
 }
@@ -458,6 +518,7 @@ int store_open_sqlite(Store **out, const StoreOptions *options, Buffer *reason) 
         .checkpoint_at = WAL_PAGES_MAX,
         .flush_at = FLUSH_SLOTS,
     };
+    change_log_init(&s->log);
     resident_init(&s->resident);
     buffer_init(&s->changes, CHANGES_MAX);
     buffer_init(&s->history.bytes, CHANGES_MAX);

@@ -2,10 +2,13 @@
  * Private to the SQLite engine (and its tests): the connection, its prepared statements, and how their errors become
  * results of store.h.
  *
- *     load ◄── resident (memory) ◄── publish ◄── commit: the changes' bytes into slots of the log, one COMMIT
+ *     load ◄── resident (memory) ◄── publish ◄── commit: the changes' bytes into the log ──── sync ──► durable
  *                  │                                                      │
  *                  └── flush: many transactions' rows at once ──► tables ◄┘ replay, after a crash
  *                                                                   └──► lists, history, backups: flushed before they look
+ *
+ * A transaction that changes tables itself (keys, a new project, pruning) is a flush with these changes in it, one COMMIT
+ * of SQLite's: so tables and log never have to agree about one transaction.
  *
  * sqlite.c opens, begins, commits; sqlite_pending.c saves, flushes and replays; sqlite_write.c, _load.c, _read.c, _prune.c,
  * _backup.c do the rest.
@@ -14,6 +17,7 @@
 
 #include <sqlite3.h>
 
+#include "store/change_log.h"
 #include "store/resident.h"
 #include "store/store.h"
 
@@ -42,11 +46,8 @@ typedef enum StatementId {
     SQL_HISTORY_INSERT,
     SQL_CHAPTER_INSERT,
     SQL_CHAPTER_DELETE,
-    SQL_PENDING_UPDATE,
-    SQL_PENDING_INSERT,
-    SQL_PENDING_SLOTS,
-    SQL_PENDING_DONE,
-    SQL_PENDING_SET_DONE,
+    SQL_LOG_STATE,
+    SQL_LOG_SET_NUMBER,
     SQL_LIST_STACKS_FROM,
     SQL_LIST_QUEUE_FROM,
     SQL_LIST_WATCHED_STACKS,
@@ -104,11 +105,11 @@ typedef struct SqliteStore {
     char *db_path;
 
     Resident resident; /* all that the rules ask for, but for keys and requests that are over */
-    /* The log of changes that are committed and not in the tables yet. */
-    int64_t slot_number;  /* of the last slot in it */
-    int64_t slot_count;   /* slots in it: the next one is written there */
-    int64_t staged_slots; /* written by the transaction under way */
-    int64_t flush_at;     /* slots from which begin flushes first */
+    ChangeLog log;
+    char *log_path;   /* SQLite's kind of name */
+    int64_t flush_at; /* slots from which begin flushes first */
+    bool
+        is_unsettled; /* a COMMIT of SQLite's failed half way: it has to be written over before anything else is promised */
     Buffer changes;
     HistoryRow history; /* being filled */
 
@@ -117,14 +118,15 @@ typedef struct SqliteStore {
 
     int log_pages;     /* frames of the write-ahead log that wait for a checkpoint */
     int checkpoint_at; /* pages from which begin checkpoints first */
-    int failed_syncs;  /* in a row */
-    bool is_open, is_broken;
+    bool is_open;
+    atomic_int failed_syncs; /* in a row; with is_broken also the syncing thread's */
+    atomic_bool is_broken;
 
     int64_t prune_cursor; /* primary key where pruning goes on */
     bool prune_is_at_requests;
 
     SqliteBackup *backup;
-    char reason[512];
+    char reason[STORE_REASON_SIZE];
 } SqliteStore;
 
 static inline SqliteStore *sqlite_store(Store *store) {
@@ -138,6 +140,8 @@ int64_t sqlite_row_id(int64_t project, int64_t number);
 
 /* Notes the reason; the result of store.h for an error code outside of COMMIT. */
 int sqlite_failed(SqliteStore *s, int rc, const char *doing) MUST_USE;
+/* Likewise for an error code of the log's file. */
+int sqlite_log_failed(SqliteStore *s, int rc, const char *doing) MUST_USE;
 /* Runs a statement that answers no rows, then resets it. 0 or as sqlite_failed. */
 int sqlite_run(SqliteStore *s, StatementId id) MUST_USE;
 typedef enum RowStep { ROW_NONE, ROW_HERE, ROW_FAILED } RowStep;
@@ -165,6 +169,7 @@ int sqlite_damaged(SqliteStore *s, const char *table) MUST_USE;
 void sqlite_rollback(Store *store);
 int sqlite_begin(Store *store) MUST_USE;
 int sqlite_commit(Store *store) MUST_USE;
+int sqlite_sync(Store *store, char *reason) MUST_USE;
 /* Opens the engine's own transaction, unless one is open: what only looks needs none. */
 int sqlite_begin_write(SqliteStore *s) MUST_USE;
 /* Its COMMIT, and what a failure of it means; nothing of the resident rows. */
@@ -186,8 +191,9 @@ int sqlite_save_key_used(Store *store, Slice id, int64_t wall_ms) MUST_USE;
 void sqlite_forget_chapters(SqliteStore *s);
 /* sqlite_pending.c */
 int sqlite_save(Store *store, WorkingSet **sets, size_t count) MUST_USE;
-/* After the COMMIT of what sqlite_save wrote. */
-void sqlite_saved(SqliteStore *s);
+/* What sqlite_save collected: into the log, or into the tables with all the log has. As store_commit. */
+int sqlite_append(SqliteStore *s) MUST_USE;
+int sqlite_commit_tables(SqliteStore *s) MUST_USE;
 /* Brings everything into the tables, in a transaction of its own. 0 | as store_commit; nothing is lost by a failure. */
 int sqlite_flush(SqliteStore *s) MUST_USE;
 /* Likewise what an earlier process left. */

@@ -170,11 +170,11 @@ int sqlite_backup_step(Store *store, const char *path) {
         sqlite_backup_abandon(s);
     if (path == NULL)
         return 0;
-    (void)(sqlite_flush(s) == 0); /* for who looks into the copy's tables; the log is in it too */
-    int r = s->backup != NULL ? 0 : backup_new(s, path);
-    if (r != 0)
-        return r;
-    r = copy_some(s, s->backup);
+    int r = sqlite_flush(s); /* the copy has no log */
+    if (r == 0 && s->backup == NULL)
+        r = backup_new(s, path);
+    if (r == 0)
+        r = copy_some(s, s->backup);
     if (r != 0)
         sqlite_backup_abandon(s);
     return r;

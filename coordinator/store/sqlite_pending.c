@@ -1,10 +1,6 @@
 /*
- * A transaction's changes are appended to a log of slots and kept in memory; a flush brings them into the tables later.
+ * A transaction's changes are appended to the log and kept in memory; a flush brings them into the tables later.
  * Invariant: tables + log = what is committed = the resident rows and what only the tables have.
- *
- *     slot = number of the slot in the log (8 bytes), bytes used (4), whether a transaction ends here (4), the bytes
- *
- * After a flush the log starts again at slot 0. Numbers only grow, so what is left of an older log does not follow on.
  */
 #include <assert.h>
 #include <errno.h>
@@ -16,45 +12,7 @@
 #include "store/changes.h"
 #include "store/sqlite.h"
 
-#define SLOT_BYTES 4000 /* with its row's head and the page's it fills a page of 4096 */
-
-typedef struct SlotHead {
-    int64_t number;
-    uint32_t used, is_last;
-} SlotHead;
-#define SLOT_ROOM (SLOT_BYTES - sizeof(SlotHead))
-
 /* ---- saving ---- */
-
-static int write_slot(SqliteStore *s, int64_t slot, const char *bytes) {
-    StatementId ways[] = {SQL_PENDING_UPDATE, SQL_PENDING_INSERT};
-    for (size_t i = 0; i < COUNT_OF(ways); i++) {
-        sqlite3_stmt *statement = s->statements[ways[i]];
-        sqlite_bind_number(statement, 1, slot);
-        (void)sqlite3_bind_blob(statement, 2, bytes, SLOT_BYTES, SQLITE_STATIC);
-        int r = sqlite_run(s, ways[i]);
-        if (r != 0 || sqlite3_changes(s->db) == 1)
-            return r;
-    }
-    return STORE_IO;
-}
-
-static int append_changes(SqliteStore *s, Slice changes) {
-    int r = 0;
-    while (r == 0 && changes.len > 0) {
-        char slot[SLOT_BYTES] = {0};
-        size_t used = changes.len < SLOT_ROOM ? changes.len : SLOT_ROOM;
-        s->staged_slots++;
-        SlotHead head = {
-            .number = s->slot_number + s->staged_slots, .used = (uint32_t)used, .is_last = used == changes.len};
-        memcpy(slot, &head, sizeof head);
-        memcpy(slot + sizeof head, changes.ptr, used);
-        r = write_slot(s, s->slot_count + s->staged_slots - 1, slot);
-        changes.ptr += used;
-        changes.len -= used;
-    }
-    return r;
-}
 
 static int conflict(SqliteStore *s, const WorkingSet *set, const char *what) {
     (void)snprintf(s->reason, sizeof s->reason, "%s: %s of project %.*s is not as it was loaded", s->db_path, what,
@@ -116,7 +74,9 @@ static int save_set(SqliteStore *s, const WorkingSet *set) {
     bool is_new = set->project_change == ROW_NEW, was_loaded = set->is_project_loaded || set->is_project_missing;
     if (!was_loaded || is_new != (project == NULL))
         return conflict(s, set, "the row");
-    if (is_new)
+    if (is_new || set->key_count > 0)
+        r = sqlite_begin_write(s);
+    if (r == 0 && is_new)
         r = make_project(s, set, &project);
     if (r == 0)
         r = sqlite_save_keys(s, set, project->id);
@@ -135,24 +95,28 @@ static int save_set(SqliteStore *s, const WorkingSet *set) {
 
 int sqlite_save(Store *store, WorkingSet **sets, size_t count) {
     SqliteStore *s = sqlite_store(store);
-    buffer_clear(&s->changes);
-    int r = sqlite_begin_write(s);
+    int r = 0;
     for (size_t i = 0; r == 0 && i < count; i++)
         r = save_set(s, sets[i]);
     if (r == 0)
         r = buffer_error(&s->changes);
-    if (r == 0)
-        r = append_changes(s, buffer_slice(&s->changes));
     if (r != 0)
         sqlite_rollback(store);
     return r;
 }
 
-void sqlite_saved(SqliteStore *s) {
-    s->slot_number += s->staged_slots;
-    s->slot_count += s->staged_slots;
-    s->staged_slots = 0;
-    resident_publish(&s->resident);
+int sqlite_append(SqliteStore *s) {
+    int rc = s->changes.len > 0 ? change_log_append(&s->log, buffer_slice(&s->changes)) : SQLITE_OK;
+    if (rc == SQLITE_OK) {
+        buffer_clear(&s->changes);
+        resident_publish(&s->resident);
+        return 0;
+    }
+    int r = sqlite_log_failed(s, rc, "appending to the log");
+    if (r == STORE_FULL)
+        s->flush_at = 0; /* that makes the log's room usable again, if the database has room */
+    sqlite_rollback(&s->base);
+    return r == STORE_IO ? STORE_UNKNOWN : r;
 }
 
 /* ---- flushing ---- */
@@ -207,46 +171,52 @@ static int flush_events(SqliteStore *s) {
     return r;
 }
 
-/* Ends a transaction that put the log's slots up to `number` into the tables. */
-static int end_log(SqliteStore *s, int64_t number) {
-    sqlite_bind_number(s->statements[SQL_PENDING_SET_DONE], 1, number);
-    int r = sqlite_end_history(s);
-    if (r == 0)
-        r = sqlite_run(s, SQL_PENDING_SET_DONE);
-    if (r == 0)
-        r = sqlite_end_write(s);
-    if (r != 0)
-        return r;
-    s->slot_number = number;
-    s->slot_count = 0;
-    s->flush_at = FLUSH_SLOTS;
-    return 0;
-}
-
-int sqlite_flush(SqliteStore *s) {
-    if (s->is_broken)
-        return STORE_BROKEN;
-    if (s->slot_count == 0)
-        return 0;
-    assert(sqlite3_get_autocommit(s->db) != 0);
-    int r = sqlite_begin_write(s);
-    if (r == 0)
-        r = flush_projects(s);
+/* All that is committed and not in the tables. */
+static int flush_rows(SqliteStore *s) {
+    int r = flush_projects(s);
     if (r == 0)
         r = flush_stacks(s);
     if (r == 0)
         r = flush_requests(s);
     if (r == 0)
         r = flush_events(s);
+    return r;
+}
+
+/* Ends a transaction that put the log's slots up to `number` into the tables. */
+static int end_log(SqliteStore *s, int64_t number) {
+    sqlite_bind_number(s->statements[SQL_LOG_SET_NUMBER], 1, number);
+    int r = sqlite_end_history(s);
+    if (r == 0)
+        r = sqlite_run(s, SQL_LOG_SET_NUMBER);
+    if (r == 0)
+        r = sqlite_end_write(s);
+    if (r != 0)
+        return r;
+    change_log_restart(&s->log, number);
+    s->flush_at = FLUSH_SLOTS;
+    s->is_unsettled = false;
+    return 0;
+}
+
+int sqlite_flush(SqliteStore *s) {
+    if (s->is_broken)
+        return STORE_BROKEN;
+    if (s->log.slot_count == 0 && !s->is_unsettled)
+        return 0;
+    assert(sqlite3_get_autocommit(s->db) != 0);
+    int r = sqlite_begin_write(s);
+    if (r == 0)
+        r = flush_rows(s);
     FAILPOINT("flushing");
     if (r == 0)
-        r = end_log(s, s->slot_number);
+        r = end_log(s, s->log.number);
     if (r == 0) {
         FAILPOINT("flushed");
         resident_flushed(&s->resident);
         return 0;
     }
-    s->flush_at = s->slot_count + FLUSH_SLOTS / 4;
+    s->flush_at = s->log.slot_count + FLUSH_SLOTS / 4;
     sqlite_rollback(&s->base);
     return r;
 }
@@ -263,7 +233,7 @@ int sqlite_forget(Store *store) {
 
 static int replay_change(SqliteStore *s, const Change *change, Slice bytes) {
     if (change->project <= 0 || change->project > PROJECT_NUMBER_MAX)
-        return sqlite_damaged(s, "pending");
+        return sqlite_damaged(s, "log");
     switch (change->kind) {
     case CHANGE_PROJECT:
         return sqlite_write_project(s, change->project, &change->row.project_row);
@@ -276,7 +246,7 @@ static int replay_change(SqliteStore *s, const Change *change, Slice bytes) {
     case CHANGE_EVENT:
         return sqlite_write_event(s, change->project, &change->row.event, bytes);
     }
-    return sqlite_damaged(s, "pending");
+    return sqlite_damaged(s, "log");
 }
 
 static int replay_changes(SqliteStore *s, Slice bytes) {
@@ -289,59 +259,56 @@ static int replay_changes(SqliteStore *s, Slice bytes) {
         if (r != 0)
             return r;
     }
-    return r == CHANGES_END ? 0 : sqlite_damaged(s, "pending");
+    return r == CHANGES_END ? 0 : sqlite_damaged(s, "log");
 }
 
-/* The bytes of all slots that follow on `done`; how many there are. */
-static int read_log(SqliteStore *s, int64_t done, Buffer *bytes, int64_t *count) {
-    sqlite3_stmt *statement = s->statements[SQL_PENDING_SLOTS];
-    SlotHead head = {.is_last = 1};
-    int r = 0;
-    *count = 0;
-    while (sqlite_next(s, SQL_PENDING_SLOTS, &r) == ROW_HERE) {
-        const char *slot = sqlite3_column_blob(statement, 0);
-        if (slot == NULL || sqlite3_column_bytes(statement, 0) != SLOT_BYTES) {
-            r = sqlite_damaged(s, "pending");
-            break;
-        }
-        int64_t number;
-        memcpy(&number, slot, sizeof number);
-        if (number != done + *count + 1)
-            break;
-        memcpy(&head, slot, sizeof head);
-        if (head.used > SLOT_ROOM) {
-            r = sqlite_damaged(s, "pending");
-            break;
-        }
-        buffer_add(bytes, slot + sizeof head, head.used);
-        ++*count;
+/* The transaction under way has changed tables: what the log has, and what it would append to it, go there too. */
+int sqlite_commit_tables(SqliteStore *s) {
+    int r = flush_rows(s);
+    if (r == 0)
+        r = replay_changes(s, buffer_slice(&s->changes));
+    if (r == 0)
+        r = end_log(s, s->log.number);
+    if (r != 0) {
+        s->is_unsettled |= r == STORE_UNKNOWN;
+        sqlite_rollback(&s->base);
+        return r;
     }
-    sqlite_leave(s, SQL_PENDING_SLOTS);
-    if (r == 0 && head.is_last == 0)
-        r = sqlite_damaged(s, "pending");
-    return r == 0 ? buffer_error(bytes) : r;
+    buffer_clear(&s->changes);
+    resident_publish(&s->resident);
+    resident_flushed(&s->resident);
+    return 0;
+}
+
+static int replay(SqliteStore *s, Slice changes, int64_t last) {
+    FAILPOINT("replaying");
+    int r = sqlite_begin_write(s);
+    if (r == 0)
+        r = replay_changes(s, changes);
+    if (r == 0)
+        r = end_log(s, last);
+    if (r != 0)
+        sqlite_rollback(&s->base);
+    return r;
 }
 
 int sqlite_replay(SqliteStore *s) {
-    int64_t done = 0, count = 0;
+    int64_t database = 0, done = 0, last = 0;
     int r = 0;
-    while (r == 0 && sqlite_next(s, SQL_PENDING_DONE, &r) == ROW_HERE)
-        done = sqlite3_column_int64(s->statements[SQL_PENDING_DONE], 0);
-    Buffer bytes;
-    buffer_init(&bytes, SIZE_MAX);
-    if (r == 0)
-        r = read_log(s, done, &bytes, &count);
-    s->slot_number = done;
-    if (r == 0 && count > 0) {
-        FAILPOINT("replaying");
-        r = sqlite_begin_write(s);
-        if (r == 0)
-            r = replay_changes(s, buffer_slice(&bytes));
-        if (r == 0)
-            r = end_log(s, done + count);
-        if (r != 0)
-            sqlite_rollback(&s->base);
+    while (r == 0 && sqlite_next(s, SQL_LOG_STATE, &r) == ROW_HERE) {
+        database = sqlite3_column_int64(s->statements[SQL_LOG_STATE], 0);
+        done = sqlite3_column_int64(s->statements[SQL_LOG_STATE], 1);
     }
-    buffer_deinit(&bytes);
+    if (r != 0)
+        return r;
+    Buffer changes;
+    buffer_init(&changes, SIZE_MAX);
+    int rc = change_log_read(&s->log, (uint64_t)database, done, &changes, &last);
+    r = rc != SQLITE_OK ? sqlite_log_failed(s, rc, "reading the log") : buffer_error(&changes);
+    if (r == 0 && last != done)
+        r = replay(s, buffer_slice(&changes), last);
+    else if (r == 0)
+        change_log_restart(&s->log, done);
+    buffer_deinit(&changes);
     return r;
 }

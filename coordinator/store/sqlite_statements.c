@@ -88,11 +88,8 @@ const char *const sqlite_statement_texts[STATEMENT_COUNT] = {
     [SQL_CHAPTER_INSERT] = "INSERT OR IGNORE INTO event_chapter (project, stack_name, chapter) VALUES (?1, ?2, ?3)",
 
     [SQL_CHAPTER_DELETE] = "DELETE FROM event_chapter WHERE project = ?1 AND stack_name = ?2 AND chapter = ?3",
-    [SQL_PENDING_UPDATE] = "UPDATE pending SET bytes = ?2 WHERE slot = ?1",
-    [SQL_PENDING_INSERT] = "INSERT INTO pending (slot, bytes) VALUES (?1, ?2)",
-    [SQL_PENDING_SLOTS] = "SELECT bytes FROM pending ORDER BY slot",
-    [SQL_PENDING_DONE] = "SELECT number FROM pending_done WHERE id = 1",
-    [SQL_PENDING_SET_DONE] = "UPDATE pending_done SET number = ?1 WHERE id = 1",
+    [SQL_LOG_STATE] = "SELECT database, number FROM change_log WHERE id = 1",
+    [SQL_LOG_SET_NUMBER] = "UPDATE change_log SET number = ?1, flushes = flushes + 1 WHERE id = 1",
 
     [SQL_LIST_STACKS_FROM] = "SELECT " STACK_COLUMNS " FROM stack WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3",
     [SQL_LIST_QUEUE_FROM] =

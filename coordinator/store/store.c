@@ -8,7 +8,7 @@
 
 bool store_is_complete(const StoreVtable *v) {
     return v != NULL && v->name != NULL && v->close != NULL && v->begin != NULL && v->load != NULL && v->save != NULL &&
-           v->commit != NULL && v->rollback != NULL && v->read != NULL && v->find_key != NULL &&
+           v->commit != NULL && v->sync != NULL && v->rollback != NULL && v->read != NULL && v->find_key != NULL &&
            v->find_project != NULL && v->save_key_used != NULL && v->counts != NULL && v->prune != NULL &&
            v->backup_step != NULL && v->idle != NULL && v->reason != NULL;
 }
@@ -34,6 +34,10 @@ int store_save(Store *store, WorkingSet **sets, size_t count) {
 
 int store_commit(Store *store) {
     return CALL(store, commit(store));
+}
+
+int store_sync(Store *store, char *reason) {
+    return CALL(store, sync(store, reason));
 }
 
 void store_rollback(Store *store) {

@@ -2,9 +2,13 @@
  * Where the rows are kept. Loads and saves working sets; knows no rule but the sort orders of what it finds.
  *
  * One engine per StoreVtable; SQLite now, PostgreSQL later, an array in the tests: one contract suite runs them all.
- * Synchronous; a Store belongs to the one thread that made a call on it first (the worker), after store_open returned.
+ * Synchronous; a Store belongs to the one thread that made a call on it first (the worker), after store_open returned;
+ * store_sync alone is any thread's.
  *
- *     begin → load (again as long as decisions need rows) → save → commit        any failure: rollback
+ *     begin → load (again as long as decisions need rows) → save → commit → … → sync        any failure: rollback
+ *
+ * What is committed the next transaction sees. Nobody may be told of it, or of what was decided on top of it, before a sync
+ * answered 0: so the next batch is decided while the last one becomes durable.
  */
 #pragma once
 
@@ -19,7 +23,7 @@ enum {
     STORE_NEWER_SCHEMA = 2, /* written by a newer version */
     STORE_FULL = 3,         /* no room: rolled back for certain, nothing happened */
     STORE_IO = 4,           /* the engine failed: rolled back for certain, nothing happened */
-    STORE_UNKNOWN = 5,      /* commit failed half way: whether it is durable is not known */
+    STORE_UNKNOWN = 5,      /* a commit or a sync failed half way: whether it is durable is not known */
     STORE_CONFLICT = 6,     /* a row was not as loaded: rolled back; a bug on SQLite, a retry elsewhere */
     STORE_BROKEN = 7,       /* this store can no longer promise anything: the process must end */
     STORE_NOT_FOUND = 8,
@@ -76,6 +80,7 @@ typedef struct StoreVtable {
     int (*load)(Store *store, WorkingSet **sets, size_t count);
     int (*save)(Store *store, WorkingSet **sets, size_t count);
     int (*commit)(Store *store);
+    int (*sync)(Store *store, char *reason);
     void (*rollback)(Store *store);
     int (*read)(Store *store, const ReadQuery *query, const StoreRows *rows);
     int (*find_key)(Store *store, Slice id, Arena *arena, KeyRow *key, ProjectRow *project);
@@ -105,9 +110,14 @@ int store_begin(Store *store) MUST_USE;
 int store_load(Store *store, WorkingSet **sets, size_t count) MUST_USE;
 /* Writes each changed row once, in its final image, guarded by the image loaded; then events, then the project row. */
 int store_save(Store *store, WorkingSet **sets, size_t count) MUST_USE;
-/* 0: durable. STORE_FULL, STORE_IO, STORE_CONFLICT: certainly nothing happened. STORE_UNKNOWN: maybe durable; answer 503.
- * STORE_BROKEN: maybe durable, and the process has to end. */
+/* 0: decided, not durable yet. STORE_FULL, STORE_IO, STORE_CONFLICT, -ENOMEM: certainly nothing happened, rolled back.
+ * STORE_UNKNOWN: rolled back, but a crash may bring it back; answer 503. STORE_BROKEN: likewise, and the process has to end. */
 int store_commit(Store *store) MUST_USE;
+/* 0: everything committed before the call is durable. STORE_UNKNOWN: maybe; it stays decided, and a later sync may still
+ * make it durable, so answer 503. STORE_BROKEN: likewise, and the process has to end. One call at a time, by any thread,
+ * also beside the calls of the store's own; a sentence about a failure in `reason` (STORE_REASON_SIZE bytes). */
+#define STORE_REASON_SIZE 512
+int store_sync(Store *store, char *reason) MUST_USE;
 /* Always safe, also outside a transaction and after a failed commit. */
 void store_rollback(Store *store);
 

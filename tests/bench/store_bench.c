@@ -121,7 +121,9 @@ static void run_commands(Bench *b, const Command *commands, size_t count) {
     }
     t = now_us(CLOCK_THREAD_CPUTIME_ID);
     MUST(store_save(b->store, sets, 1) == 0);
+    char reason[STORE_REASON_SIZE];
     MUST(store_commit(b->store) == 0);
+    MUST(store_sync(b->store, reason) == 0);
     double end = now_us(CLOCK_THREAD_CPUTIME_ID);
     stored += end - t;
     b->store_us += stored;

@@ -74,8 +74,10 @@ static int save(World *w) {
 }
 
 static void commit(World *w) {
+    char reason[STORE_REASON_SIZE];
     assert_int_equal(save(w), 0);
     assert_int_equal(store_commit(w->store), 0);
+    assert_int_equal(store_sync(w->store, reason), 0);
 }
 
 static RowWant *want(World *w, RowWant wanted) {

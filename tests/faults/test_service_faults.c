@@ -172,6 +172,41 @@ static void unknown_commit_is_not_run_again(void **state) {
     assert_int_equal(call(h, OP_REQUEST_STACK, ASK, NULL), 200);
 }
 
+/* What was decided is told when it is durable, not before. */
+static void failed_sync_is_503_and_stays_decided(void **state) {
+    House *h = *state;
+    int commits = wrap_store_commits(h->store);
+    wrap_store_fail(h->store, WRAP_SYNC, 1, STORE_UNKNOWN, false);
+    assert_int_equal(call(h, OP_REQUEST_STACK, ASK, NULL), 503);
+    assert_int_equal(wrap_store_commits(h->store), commits + 1);
+    char *text;
+    assert_int_equal(call(h, OP_REQUEST_STACK, ASK, &text), 200);
+    assert_non_null(strstr(text, "test-1"));
+    free(text);
+    assert_int_equal(wrap_store_commits(h->store), commits + 1); /* it is the same grant */
+}
+
+static void nothing_is_listed_that_is_not_durable(void **state) {
+    House *h = *state;
+    wrap_store_fail(h->store, WRAP_SYNC, 1, STORE_UNKNOWN, true);
+    assert_int_equal(call(h, OP_REQUEST_STACK, ASK, NULL), 503);
+    assert_int_equal(call(h, OP_LIST_STACKS, "{}", NULL), 503);
+    assert_int_equal(call(h, OP_RELEASE_STACK, "{\"stackName\":\"test-9\"}", NULL), 503); /* nor refused */
+    wrap_store_heal(h->store);
+    char *text;
+    assert_int_equal(call(h, OP_LIST_STACKS, "{}", &text), 200);
+    assert_non_null(strstr(text, "test-1"));
+    free(text);
+}
+
+static void failed_syncs_that_break_the_store_end_readiness(void **state) {
+    House *h = *state;
+    wrap_store_fail(h->store, WRAP_SYNC, 1, STORE_BROKEN, false);
+    assert_int_equal(call(h, OP_REQUEST_STACK, ASK, NULL), 503);
+    assert_true(h->was_broken);
+    assert_false(service_is_ready(h->service));
+}
+
 static void broken_store_is_told_once_and_ends_readiness(void **state) {
     House *h = *state;
     assert_true(service_is_ready(h->service));
@@ -212,6 +247,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(failed_call_is_503_and_leaves_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(operations_of_a_failed_batch_run_again_one_by_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(unknown_commit_is_not_run_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(failed_sync_is_503_and_stays_decided, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nothing_is_listed_that_is_not_durable, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(failed_syncs_that_break_the_store_end_readiness, set_up, tear_down),
         cmocka_unit_test_setup_teardown(broken_store_is_told_once_and_ends_readiness, set_up, tear_down),
         cmocka_unit_test_setup_teardown(failed_list_is_503_and_the_next_one_works, set_up, tear_down),
         cmocka_unit_test_setup_teardown(draining_refuses_what_is_new, set_up, tear_down),

@@ -2,6 +2,7 @@
 #include "faults/wrap_store.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 typedef struct Fault {
@@ -71,6 +72,12 @@ static int wrap_commit(Store *store) {
     return r;
 }
 
+static int wrap_sync(Store *store, char *reason) {
+    int r = due(store, WRAP_SYNC);
+    (void)snprintf(reason, STORE_REASON_SIZE, "a test says so");
+    return r != 0 ? r : store_sync(wrap_of(store)->inner, reason);
+}
+
 static void wrap_rollback(Store *store) {
     store_rollback(wrap_of(store)->inner);
 }
@@ -119,6 +126,7 @@ static const StoreVtable wrap_vtable = {
     .load = wrap_load,
     .save = wrap_save,
     .commit = wrap_commit,
+    .sync = wrap_sync,
     .rollback = wrap_rollback,
     .read = wrap_read,
     .find_key = wrap_find_key,

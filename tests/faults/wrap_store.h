@@ -7,7 +7,7 @@
 
 #include "store/store.h"
 
-typedef enum WrapCall { WRAP_BEGIN, WRAP_LOAD, WRAP_SAVE, WRAP_COMMIT, WRAP_READ, WRAP_CALLS } WrapCall;
+typedef enum WrapCall { WRAP_BEGIN, WRAP_LOAD, WRAP_SAVE, WRAP_COMMIT, WRAP_SYNC, WRAP_READ, WRAP_CALLS } WrapCall;
 
 typedef struct WrapStore WrapStore;
 

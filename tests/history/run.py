@@ -38,7 +38,7 @@ AT_END = {"draining", "drained", "closing", "closed"}
 # The process dies when it comes to a point for the nth time; n is at most 3, but for points that are passed often.
 PASSED_OFTEN = dict.fromkeys(
     ("answered", "committed", "decided", "disk-sync", "disk-synced", "disk-written", "published", "saved", "sending",
-     "replying", "taken"), 150,
+     "replying", "synced", "taken"), 150,
 ) | dict.fromkeys(("granted", "parked", "renewed", "woken"), 20)  # fmt: skip
 
 

@@ -27,7 +27,7 @@ class Bug:
 
 
 BUGS = {
-    "answers-before-its-commit": Bug(KILLS),
+    "answers-before-it-is-durable": Bug(KILLS),
     "does-not-sync": Bug(KILLS),
     "lets-leases-expire-without-looking-whether-they-were-renewed": Bug(words="no_lease_is_lost_early"),
     "takes-generations-from-the-clock-alone": Bug(("step", "step", "force"), "generation"),

@@ -4,12 +4,16 @@
  */
 #include "history/volatile_disk.h"
 
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/failpoint.h"
+
+/* Of all files: one thread may sync the log of changes while another one appends to it. */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
 typedef struct Write Write;
 struct Write {
@@ -51,9 +55,11 @@ static void forget(VolatileFile *f) {
 static int keep(sqlite3_file *file) {
     sqlite3_file *r = real(file);
     int rc = SQLITE_OK;
+    (void)pthread_mutex_lock(&mutex);
     for (const Write *w = of(file)->first; rc == SQLITE_OK && w != NULL; w = w->next)
         rc = r->pMethods->xWrite(r, w->bytes, w->count, w->offset);
     forget(of(file));
+    (void)pthread_mutex_unlock(&mutex);
     return rc;
 }
 
@@ -66,10 +72,12 @@ static int disk_write(sqlite3_file *file, const void *bytes, int count, sqlite3_
     w->offset = offset;
     w->count = count;
     memcpy(w->bytes, bytes, (size_t)count);
+    (void)pthread_mutex_lock(&mutex);
     *f->last = w;
     f->last = &w->next;
     if (offset + count > f->end)
         f->end = offset + count;
+    (void)pthread_mutex_unlock(&mutex);
     FAILPOINT("disk-written");
     return SQLITE_OK;
 }

@@ -187,6 +187,13 @@ static int array_commit(Store *store) {
     return r;
 }
 
+/* Nothing outlives the process. */
+static int array_sync(Store *store, char *reason) {
+    (void)store;
+    (void)reason;
+    return 0;
+}
+
 /* ---- Saving ---- */
 
 static int keep_texts(ArrayStore *s, Slice *const *texts, size_t count) {
@@ -729,6 +736,7 @@ static const StoreVtable array_vtable = {
     .load = array_load,
     .save = array_save,
     .commit = array_commit,
+    .sync = array_sync,
     .rollback = array_rollback,
     .read = array_read,
     .find_key = array_find_key,

@@ -127,16 +127,13 @@ CREATE TABLE event_chapter (
     PRIMARY KEY (project, stack_name, chapter)
 ) STRICT, WITHOUT ROWID;
 
--- What is committed is first kept as bytes (store/changes.h), in slots that are written over and over, and brought into
--- the tables later, many transactions at a time: a grant and a release that follow each other then cost one row, and a
--- COMMIT writes two pages for a batch instead of sixteen. Each slot has the same size, so writing it changes its
--- page alone. A slot belongs to the log while its number, its first 8 bytes, follows on pending_done.number.
-CREATE TABLE pending (
-    slot  INTEGER PRIMARY KEY, -- 0, 1, …
-    bytes BLOB NOT NULL
+-- What is committed is first appended as bytes (store/changes.h) to a log in a file of its own (store/change_log.h), and
+-- brought into the tables later, many transactions at a time: a grant and a release that follow each other then cost one
+-- row, and a batch of operations writes one page instead of sixteen. This row says where the log begins.
+CREATE TABLE change_log (
+    id       INTEGER PRIMARY KEY CHECK (id = 1),
+    database INTEGER NOT NULL, -- a random number: no other database's log is taken for this one's
+    number   INTEGER NOT NULL, -- of the last slot that is in the tables
+    flushes  INTEGER NOT NULL  -- so that each one writes something: SQLite writes no row that stays as it was
 ) STRICT;
-CREATE TABLE pending_done (
-    id     INTEGER PRIMARY KEY CHECK (id = 1),
-    number INTEGER NOT NULL -- of the last slot that is in the tables
-) STRICT;
-INSERT INTO pending_done (id, number) VALUES (1, 0);
+INSERT INTO change_log (id, database, number, flushes) VALUES (1, random(), 0, 0);
