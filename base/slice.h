@@ -35,7 +35,7 @@ bool slice_starts_with(Slice s, const char *prefix);
 bool slice_split(Slice *rest, char separator, Slice *head);
 /* Decimal digits only, no sign, no leading zero but "0" itself, at most INT64_MAX. False: not such a number. */
 bool slice_to_number(Slice s, int64_t *out);
-/* A hash for tables of this process (FNV-1a, 64 bit). */
+/* FNV-1a, 64 bit: for tables in memory, and for filters and checksums that are stored: it cannot change. */
 uint64_t slice_hash(Slice s);
 /* The same going on from another hash: a checksum against what is torn, not against who forges. */
 uint64_t slice_hash_on(uint64_t hash, Slice s);

@@ -112,7 +112,7 @@ void resident_init(Resident *r) {
     ResidentLink *const lists[] = {&r->used,           &r->staged_projects, &r->staged_images,
                                    &r->staged_stacks,  &r->staged_requests, &r->staged_events,
                                    &r->dirty_images,   &r->dirty_stacks,    &r->gone_stacks,
-                                   &r->dirty_requests, &r->dirty_events,    &r->replaced};
+                                   &r->dirty_requests, &r->with_events,     &r->replaced};
     for (size_t i = 0; i < COUNT_OF(lists); i++)
         list_init(lists[i]);
 }
@@ -122,7 +122,6 @@ void resident_deinit(Resident *r) {
     resident_discard(r);
     list_free(&r->replaced);
     list_free(&r->gone_stacks);
-    list_free(&r->dirty_events);
     while ((link = list_pop(&r->used)) != NULL)
         (void)resident_project_free(r, (ResidentProject *)link);
 }
@@ -145,6 +144,7 @@ ResidentProject *resident_project_new(int64_t id, const ProjectRow *row) {
     if (p == NULL)
         return NULL;
     p->id = id;
+    list_init(&p->dirty_events);
     resident_init_orders(p);
     p->image = project_image(p, row);
     if (p->image == NULL) {
@@ -197,6 +197,8 @@ ResidentProject *resident_project_free(Resident *r, ResidentProject *p) {
         r->row_count--;
     }
     treap_remove(&r->projects, &p->by_name);
+    list_free(&p->dirty_events);
+    list_take(&p->with_events);
     list_take(&p->link);
     free(p->image);
     free(p);
@@ -247,11 +249,17 @@ static int stage_requests(Resident *r, ResidentProject *p, const WorkingSet *set
     return 0;
 }
 
-int resident_stage_event(Resident *r, ResidentProject *p, Slice bytes) {
+EventMark event_mark(const EventRow *row) {
+    return (EventMark){.id = row->id,
+                       .at_ms = row->at_ms,
+                       .stack = slice_is_absent(row->stack_name) ? 0 : slice_hash(row->stack_name)};
+}
+
+int resident_stage_event(Resident *r, ResidentProject *p, EventMark mark, Slice bytes) {
     ResidentEvent *event = malloc(sizeof *event + bytes.len);
     if (event == NULL)
         return -ENOMEM;
-    *event = (ResidentEvent){.project = p, .bytes = {.ptr = event->memory, .len = bytes.len}};
+    *event = (ResidentEvent){.project = p, .mark = mark, .bytes = {.ptr = event->memory, .len = bytes.len}};
     memcpy(event->memory, bytes.ptr, bytes.len);
     list_append(&r->staged_events, &event->link);
     return 0;
@@ -341,6 +349,13 @@ static void publish_stacks(Resident *r) {
         publish_stack(r, (ResidentStack *)link);
 }
 
+static void publish_event(Resident *r, ResidentEvent *event) {
+    ResidentProject *p = event->project;
+    if (list_is_empty(&p->dirty_events))
+        list_append(&r->with_events, &p->with_events);
+    enter_dirty(r, &p->dirty_events, &event->link);
+}
+
 void resident_publish(Resident *r) {
     ResidentLink *link;
     while ((link = list_pop(&r->staged_projects)) != NULL)
@@ -351,7 +366,7 @@ void resident_publish(Resident *r) {
     while ((link = list_pop(&r->staged_requests)) != NULL)
         publish_request(r, (ResidentRequest *)link);
     while ((link = list_pop(&r->staged_events)) != NULL)
-        enter_dirty(r, &r->dirty_events, link);
+        publish_event(r, (ResidentEvent *)link);
 }
 
 void resident_discard(Resident *r) {
@@ -370,12 +385,26 @@ void resident_sweep(Resident *r) {
 
 /* ---- what the engine knows ---- */
 
+ResidentProject *resident_next_with_events(const Resident *r, const ResidentProject *after) {
+    const ResidentLink *next = after != NULL ? after->with_events.next : r->with_events.next;
+    return next != &r->with_events ? CONTAINER(next, ResidentProject, with_events) : NULL;
+}
+
+static void forget_events(Resident *r, ResidentProject *p) {
+    ResidentLink *link;
+    while ((link = list_pop(&p->dirty_events)) != NULL)
+        list_append(&r->replaced, link);
+    list_take(&p->with_events);
+}
+
 void resident_flushed(Resident *r) {
     ResidentLink *link;
     while ((link = list_pop(&r->dirty_images)) != NULL || (link = list_pop(&r->dirty_stacks)) != NULL)
         continue; /* stays, clean */
-    while ((link = list_pop(&r->gone_stacks)) != NULL || (link = list_pop(&r->dirty_events)) != NULL)
+    while ((link = list_pop(&r->gone_stacks)) != NULL)
         list_append(&r->replaced, link);
+    for (ResidentProject *p; (p = resident_next_with_events(r, NULL)) != NULL;)
+        forget_events(r, p);
     while ((link = list_pop(&r->dirty_requests)) != NULL) {
         ResidentRequest *request = (ResidentRequest *)link;
         request->is_stored = true;

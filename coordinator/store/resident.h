@@ -36,9 +36,17 @@ typedef struct ResidentRequest {
     RequestRow row;
 } ResidentRequest;
 
+/* What finds an event again. */
+typedef struct EventMark {
+    int64_t id, at_ms;
+    uint64_t stack; /* slice_hash of its stack's name; 0: it is about none */
+} EventMark;
+EventMark event_mark(const EventRow *row);
+
 typedef struct ResidentEvent {
     ResidentLink link; /* first */
     ResidentProject *project;
+    EventMark mark;
     Slice bytes; /* as the engine keeps it */
     char memory[];
 } ResidentEvent;
@@ -55,6 +63,7 @@ struct ResidentProject {
     TreapNode by_name;
     int64_t id; /* the engine's number for it */
     ResidentImage *image;
+    ResidentLink with_events, dirty_events; /* the project in the list of those that have any, and they */
     Treap by_number, by_name_of_stack, free_on_branch, free_at_commit, free_oldest, dirty_oldest;
     Treap by_ticket, by_request_id, queues[2];
 };
@@ -63,7 +72,7 @@ typedef struct Resident {
     Treap projects;
     ResidentLink used; /* projects, the longest unused first */
     ResidentLink staged_projects, staged_images, staged_stacks, staged_requests, staged_events;
-    ResidentLink dirty_images, dirty_stacks, gone_stacks, dirty_requests, dirty_events;
+    ResidentLink dirty_images, dirty_stacks, gone_stacks, dirty_requests, with_events;
     ResidentLink replaced; /* of any kind: each is one piece of memory, and freed as such */
     size_t row_count;      /* stacks and requests in memory */
     size_t dirty_count;    /* rows the engine does not know yet, history included */
@@ -105,7 +114,9 @@ int resident_each_queued(const ResidentProject *project, int64_t after, int64_t 
 /* Stages what the set changed, keys and history apart. 0 | -ENOMEM | RESIDENT_CONFLICT: a row is not as it was loaded. */
 #define RESIDENT_CONFLICT 1
 int resident_stage(Resident *resident, ResidentProject *project, const WorkingSet *set) MUST_USE;
-int resident_stage_event(Resident *resident, ResidentProject *project, Slice bytes) MUST_USE;
+int resident_stage_event(Resident *resident, ResidentProject *project, EventMark mark, Slice bytes) MUST_USE;
+/* The projects that have events the engine does not know; each has them in `dirty_events`, in order. NULL: the last. */
+ResidentProject *resident_next_with_events(const Resident *resident, const ResidentProject *after);
 /* A project that is new, its row inserted already: it becomes visible when it is published. */
 void resident_stage_project(Resident *resident, ResidentProject *project);
 void resident_publish(Resident *resident);

@@ -159,11 +159,9 @@ int sqlite_begin(Store *store) {
 
 void sqlite_rollback(Store *store) {
     SqliteStore *s = sqlite_store(store);
-    s->history.count = 0;
+    s->history.project = 0;
     buffer_clear(&s->changes);
     resident_discard(&s->resident);
-    if (s->chapters_changed)
-        sqlite_forget_chapters(s);
     if (sqlite3_get_autocommit(s->db) != 0)
         return;
     (void)sqlite3_step(s->statements[SQL_ROLLBACK_WRITE]);
@@ -182,7 +180,6 @@ int sqlite_end_write(SqliteStore *s) {
     (void)sqlite3_reset(s->statements[SQL_COMMIT_WRITE]);
     if (rc == SQLITE_DONE) {
         s->failed_syncs = 0;
-        s->chapters_changed = false;
         return 0;
     }
     int r = sqlite_failed(s, rc, "COMMIT");

@@ -10,8 +10,8 @@
  * A transaction that changes tables itself (keys, a new project, pruning) is a flush with these changes in it, one COMMIT
  * of SQLite's: so tables and log never have to agree about one transaction.
  *
- * sqlite.c opens, begins, commits; sqlite_pending.c saves, flushes and replays; sqlite_write.c, _load.c, _read.c, _prune.c,
- * _backup.c do the rest.
+ * sqlite.c opens, begins, commits; sqlite_pending.c saves, flushes and replays; sqlite_write.c, _load.c, _read.c,
+ * _history.c, _prune.c, _backup.c do the rest.
  */
 #pragma once
 
@@ -43,9 +43,8 @@ typedef enum StatementId {
     SQL_KEY_UPDATE,
     SQL_KEY_DELETE,
     SQL_KEY_USED,
-    SQL_HISTORY_INSERT,
-    SQL_CHAPTER_INSERT,
-    SQL_CHAPTER_DELETE,
+    SQL_HISTORY_PUT,
+    SQL_HISTORY_LAST,
     SQL_LOG_STATE,
     SQL_LOG_SET_NUMBER,
     SQL_LIST_STACKS_FROM,
@@ -54,15 +53,12 @@ typedef enum StatementId {
     SQL_LIST_WATCHED_REQUESTS,
     SQL_HISTORY_FROM,
     SQL_HISTORY_BACKWARDS,
-    SQL_STACK_HISTORY_FROM,
-    SQL_STACK_HISTORY_BACKWARDS,
     SQL_LIST_PROJECTS_FROM,
     SQL_LIST_KEYS_FROM,
     SQL_LIST_ALL_KEYS_FROM,
     SQL_COUNT_PROJECTS_KEYS,
     SQL_COUNT_STACKS,
-    SQL_PRUNE_FIRST_HISTORY,
-    SQL_PRUNE_CHAPTER_AGE,
+    SQL_PRUNE_HISTORY_FROM,
     SQL_PRUNE_HISTORY,
     SQL_PRUNE_REQUESTS_FROM,
     SQL_PRUNE_REQUEST,
@@ -74,22 +70,17 @@ extern const char *const sqlite_statement_texts[STATEMENT_COUNT];
 #define ROW_BITS 42
 #define ROW_MASK ((INT64_C(1) << ROW_BITS) - 1)
 #define PROJECT_NUMBER_MAX ((INT64_C(1) << 21) - 1)
-#define CHAPTER_BITS 8 /* an event belongs to chapter id >> CHAPTER_BITS; sqlite_statements.c says it in SQL */
+#define HISTORY_ROW_MAX 256 /* events in a row of history */
+#define HISTORY_FILTER_SIZE 128
 
-#define FAILED_SYNCS_MAX 3     /* in a row; then the store is broken */
-#define CHAPTERS_SEEN_MAX 4096 /* stacks whose newest chapter is remembered; a power of two */
+#define FAILED_SYNCS_MAX 3 /* in a row; then the store is broken */
 #define BACKUP_PAGES_PER_STEP 256
 #define BACKUP_STEPS_PER_SYNC 8
 
-/* Chapters that are surely in the table: an event of a stack need not look again. Direct-mapped. */
-typedef struct ChapterSeen {
-    uint64_t stack; /* a hash of project and stack name */
-    int64_t chapter;
-} ChapterSeen;
-
-/* A row of history: events of one chapter that follow one another. */
+/* A row of history: events of one project that follow one another. */
 typedef struct HistoryRow {
-    int64_t project, first, count, last_ms; /* count 0: empty */
+    int64_t project, first, count, last_ms;    /* project 0: none */
+    unsigned char stacks[HISTORY_FILTER_SIZE]; /* a Bloom filter of their names */
     Buffer bytes;
 } HistoryRow;
 
@@ -113,9 +104,6 @@ typedef struct SqliteStore {
     Buffer changes;
     HistoryRow history; /* being filled */
 
-    ChapterSeen chapters_seen[CHAPTERS_SEEN_MAX];
-    bool chapters_changed; /* by the transaction under way */
-
     int log_pages;     /* frames of the write-ahead log that wait for a checkpoint */
     int checkpoint_at; /* pages from which begin checkpoints first */
     bool is_open;
@@ -137,6 +125,7 @@ static inline SqliteStore *sqlite_store(Store *store) {
 sqlite3 *sqlite_store_connection(Store *store);
 
 int64_t sqlite_row_id(int64_t project, int64_t number);
+int64_t sqlite_next_project(int64_t id); /* the first id that belongs to a later one */
 
 /* Notes the reason; the result of store.h for an error code outside of COMMIT. */
 int sqlite_failed(SqliteStore *s, int rc, const char *doing) MUST_USE;
@@ -183,12 +172,16 @@ int sqlite_write_project(SqliteStore *s, int64_t project, const ProjectRow *row)
 int sqlite_write_stack(SqliteStore *s, int64_t project, const StackRow *row) MUST_USE;
 int sqlite_write_stack_gone(SqliteStore *s, int64_t project, int64_t number) MUST_USE;
 int sqlite_write_request(SqliteStore *s, int64_t project, const RequestRow *row, bool is_new) MUST_USE;
-/* Events are collected into rows: sqlite_end_history writes the last one. `bytes` as changes_add_event made them. */
-int sqlite_write_event(SqliteStore *s, int64_t project, const EventRow *event, Slice bytes) MUST_USE;
-int sqlite_end_history(SqliteStore *s) MUST_USE;
 int sqlite_save_keys(SqliteStore *s, const WorkingSet *set, int64_t project) MUST_USE;
 int sqlite_save_key_used(Store *store, Slice id, int64_t wall_ms) MUST_USE;
-void sqlite_forget_chapters(SqliteStore *s);
+/* sqlite_history.c: events are collected into rows, of which sqlite_end_history writes the last one. `bytes` as
+ * changes_add_event made them. */
+int sqlite_write_event(SqliteStore *s, int64_t project, const EventMark *event, Slice bytes) MUST_USE;
+int sqlite_end_history(SqliteStore *s) MUST_USE;
+int sqlite_read_events(SqliteStore *s, const ReadQuery *query, const StoreRows *rows, int64_t project) MUST_USE;
+/* The row of history at the cursor: deletes it if it is old enough, or moves on to the next project. Takes what it cost off
+ * the budget; *cursor INT64_MAX: there is no more. */
+int sqlite_prune_history(SqliteStore *s, int64_t before_ms, int64_t *cursor, int64_t *budget) MUST_USE;
 /* sqlite_pending.c */
 int sqlite_save(Store *store, WorkingSet **sets, size_t count) MUST_USE;
 /* What sqlite_save collected: into the log, or into the tables with all the log has. As store_commit. */

@@ -60,7 +60,7 @@ static int save_events(SqliteStore *s, ResidentProject *project, const WorkingSe
         changes_add_event(&s->changes, project->id, &set->events[i]);
         r = buffer_error(&s->changes);
         if (r == 0)
-            r = resident_stage_event(&s->resident, project,
+            r = resident_stage_event(&s->resident, project, event_mark(&set->events[i]),
                                      (Slice){.ptr = s->changes.data + start, .len = s->changes.len - start});
     }
     return r;
@@ -157,17 +157,21 @@ static int flush_requests(SqliteStore *s) {
     return r;
 }
 
-static int flush_events(SqliteStore *s) {
+static int flush_events_of(SqliteStore *s, const ResidentProject *project) {
     int r = 0;
-    const ResidentLink *list = &s->resident.dirty_events;
+    const ResidentLink *list = &project->dirty_events;
     for (const ResidentLink *link = list->next; r == 0 && link != list; link = link->next) {
         const ResidentEvent *event = (const ResidentEvent *)link;
-        Slice rest = event->bytes;
-        Change change;
-        r = changes_next(&rest, &change) == 0
-                ? sqlite_write_event(s, event->project->id, &change.row.event, event->bytes)
-                : sqlite_damaged(s, "history");
+        r = sqlite_write_event(s, project->id, &event->mark, event->bytes);
     }
+    return r;
+}
+
+/* Project by project, so that their rows fill up. */
+static int flush_events(SqliteStore *s) {
+    int r = 0;
+    for (const ResidentProject *p = NULL; r == 0 && (p = resident_next_with_events(&s->resident, p)) != NULL;)
+        r = flush_events_of(s, p);
     return r;
 }
 
@@ -232,6 +236,7 @@ int sqlite_forget(Store *store) {
 /* ---- replaying ---- */
 
 static int replay_change(SqliteStore *s, const Change *change, Slice bytes) {
+    EventMark mark;
     if (change->project <= 0 || change->project > PROJECT_NUMBER_MAX)
         return sqlite_damaged(s, "log");
     switch (change->kind) {
@@ -244,7 +249,8 @@ static int replay_change(SqliteStore *s, const Change *change, Slice bytes) {
     case CHANGE_REQUEST:
         return sqlite_write_request(s, change->project, &change->row.request, false);
     case CHANGE_EVENT:
-        return sqlite_write_event(s, change->project, &change->row.event, bytes);
+        mark = event_mark(&change->row.event);
+        return sqlite_write_event(s, change->project, &mark, bytes);
     }
     return sqlite_damaged(s, "log");
 }

@@ -132,87 +132,6 @@ static int read_watched(SqliteStore *s, const StoreRows *rows) {
     return r;
 }
 
-/* ---- history ---- */
-
-/* One page of it: what the table has, and what only the log has, which is younger. */
-typedef struct EventPage {
-    SqliteStore *s;
-    const ReadQuery *query;
-    const StoreRows *rows;
-    int64_t project, left;
-} EventPage;
-
-static int each_event(EventPage *page, const EventRow *row) {
-    const ReadQuery *query = page->query;
-    bool is_wanted = row->id > after_of(query) &&
-                     (slice_is_absent(query->stack_name) || slice_equal(row->stack_name, query->stack_name));
-    if (!is_wanted || page->left == 0)
-        return 0;
-    page->left--;
-    return page->rows->event(page->rows->arg, row);
-}
-
-/* The events of one row of history, in the page's direction. */
-static int each_event_of(EventPage *page, Slice bytes) {
-    EventRow events[1 << CHAPTER_BITS];
-    size_t count = 0;
-    Change change;
-    int r;
-    while ((r = changes_next(&bytes, &change)) == 0 && change.kind == CHANGE_EVENT && count < COUNT_OF(events))
-        events[count++] = change.row.event;
-    if (r != CHANGES_END)
-        return sqlite_damaged(page->s, "history");
-    r = 0;
-    for (size_t i = 0; r == 0 && i < count; i++)
-        r = each_event(page, &events[page->query->newest_first ? count - 1 - i : i]);
-    return r;
-}
-
-static int read_stored_events(EventPage *page) {
-    SqliteStore *s = page->s;
-    const ReadQuery *query = page->query;
-    bool is_of_one = !slice_is_absent(query->stack_name);
-    StatementId id = is_of_one             ? query->newest_first ? SQL_STACK_HISTORY_BACKWARDS : SQL_STACK_HISTORY_FROM
-                     : query->newest_first ? SQL_HISTORY_BACKWARDS
-                                           : SQL_HISTORY_FROM;
-    sqlite3_stmt *statement = s->statements[id];
-    int64_t after = after_of(query) < ROW_MASK ? after_of(query) + 1 : ROW_MASK;
-    int r = 0;
-    /* The row that holds the first one wanted begins in its chapter. */
-    sqlite_bind_number(statement, 1, sqlite_row_id(page->project, after >> CHAPTER_BITS << CHAPTER_BITS));
-    sqlite_bind_number(statement, 2, sqlite_row_id(page->project, ROW_MASK));
-    if (is_of_one) {
-        sqlite_bind_number(statement, 3, page->project);
-        sqlite_bind_slice(statement, 4, query->stack_name);
-    }
-    while (r == 0 && page->left > 0 && sqlite_next(s, id, &r) == ROW_HERE)
-        r = each_event_of(
-            page, (Slice){.ptr = sqlite3_column_blob(statement, 0), .len = (size_t)sqlite3_column_bytes(statement, 0)});
-    sqlite_leave(s, id);
-    return r;
-}
-
-static int read_logged_events(EventPage *page) {
-    const ResidentLink *list = &page->s->resident.dirty_events;
-    bool is_backwards = page->query->newest_first;
-    int r = 0;
-    for (const ResidentLink *link = is_backwards ? list->previous : list->next; r == 0 && link != list;
-         link = is_backwards ? link->previous : link->next) {
-        const ResidentEvent *event = (const ResidentEvent *)link;
-        if (event->project->id == page->project)
-            r = each_event_of(page, event->bytes);
-    }
-    return r;
-}
-
-static int read_events(SqliteStore *s, const ReadQuery *query, const StoreRows *rows, int64_t project) {
-    EventPage page = {
-        .s = s, .query = query, .rows = rows, .project = project, .left = query->limit > 0 ? query->limit : INT64_MAX};
-    int (*const parts[])(EventPage *) = {read_stored_events, read_logged_events};
-    int r = parts[query->newest_first](&page);
-    return r == 0 ? parts[!query->newest_first](&page) : r;
-}
-
 /* Who is deleted or made again, the table has to know; what else of a project is newer in memory comes from there. */
 static int read_projects(SqliteStore *s, const ReadQuery *query, const StoreRows *rows) {
     (void)(sqlite_flush(s) == 0);
@@ -237,7 +156,7 @@ static int read_list(SqliteStore *s, const ReadQuery *query, const StoreRows *ro
     case LIST_STACKS:
         return read_stacks(s, query, rows, project);
     case LIST_EVENTS:
-        return read_events(s, query, rows, project);
+        return sqlite_read_events(s, query, rows, project);
     case LIST_PROJECTS:
         return read_projects(s, query, rows);
     case LIST_KEYS:

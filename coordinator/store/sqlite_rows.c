@@ -12,6 +12,10 @@ int64_t sqlite_row_id(int64_t project, int64_t number) {
     return project << ROW_BITS | number;
 }
 
+int64_t sqlite_next_project(int64_t id) {
+    return ((id >> ROW_BITS) + 1) << ROW_BITS;
+}
+
 void sqlite_bind_number(sqlite3_stmt *statement, int at, int64_t number) {
     int rc = sqlite3_bind_int64(statement, at, number);
     assert(rc == SQLITE_OK);

@@ -6,8 +6,7 @@
  */
 #include "store/sqlite.h"
 
-_Static_assert(CHAPTER_BITS == 8 && ROW_BITS == 42 && REQUEST_QUEUED == 0,
-               "the texts below and the schema's indexes say so");
+_Static_assert(REQUEST_QUEUED == 0, "the texts below and the schema's indexes say so");
 
 #define PROJECT_COLUMNS                                                                                                \
     "id, name, is_deleted, prefix, initial_commit, max_stacks, max_hold_seconds, expiry_grace_seconds, is_cleaning, "  \
@@ -84,10 +83,11 @@ const char *const sqlite_statement_texts[STATEMENT_COUNT] = {
     [SQL_KEY_DELETE] = "DELETE FROM api_key WHERE id = ?1 AND project = ?2",
     [SQL_KEY_USED] = "UPDATE api_key SET last_used_ms = ?2 WHERE id = ?1",
 
-    [SQL_HISTORY_INSERT] = "INSERT INTO history (id, last_ms, count, bytes) VALUES (?1, ?2, ?3, ?4)",
-    [SQL_CHAPTER_INSERT] = "INSERT OR IGNORE INTO event_chapter (project, stack_name, chapter) VALUES (?1, ?2, ?3)",
+    [SQL_HISTORY_PUT] =
+        "INSERT OR REPLACE INTO history (id, last_ms, count, stacks, bytes) VALUES (?1, ?2, ?3, ?4, ?5)",
+    [SQL_HISTORY_LAST] = "SELECT id, last_ms, count, stacks, bytes FROM history WHERE id >= ?1 AND id <= ?2 "
+                         "ORDER BY id DESC LIMIT 1",
 
-    [SQL_CHAPTER_DELETE] = "DELETE FROM event_chapter WHERE project = ?1 AND stack_name = ?2 AND chapter = ?3",
     [SQL_LOG_STATE] = "SELECT database, number FROM change_log WHERE id = 1",
     [SQL_LOG_SET_NUMBER] = "UPDATE change_log SET number = ?1, flushes = flushes + 1 WHERE id = 1",
 
@@ -97,19 +97,8 @@ const char *const sqlite_statement_texts[STATEMENT_COUNT] = {
     [SQL_LIST_WATCHED_STACKS] = "SELECT " STACK_COLUMNS " FROM stack WHERE quiet_until_ms <> 0 "
                                 "OR (ticket <> 0 AND (lease_seconds > 0 OR is_collected = 0)) ORDER BY id",
     [SQL_LIST_WATCHED_REQUESTS] = "SELECT " REQUEST_COLUMNS " FROM request WHERE state = 0 ORDER BY id",
-    /* History by rows: ?1 and ?2 the first and last id; of one stack ?3 project, ?4 name. CROSS JOIN: the chapters are
-     * walked, each opens its run of rows; neither side is sorted. The unary plus keeps the page's bounds from being taken
-     * for the run's. */
-    [SQL_HISTORY_FROM] = "SELECT bytes FROM history WHERE id >= ?1 AND id <= ?2 ORDER BY id",
-    [SQL_HISTORY_BACKWARDS] = "SELECT bytes FROM history WHERE id >= ?1 AND id <= ?2 ORDER BY id DESC",
-    [SQL_STACK_HISTORY_FROM] = "SELECT h.bytes FROM event_chapter c CROSS JOIN history h "
-                               "WHERE c.project = ?3 AND c.stack_name = ?4 AND c.chapter >= (?1 & 0x3ffffffffff) >> 8 "
-                               "AND h.id BETWEEN (?3 << 42) + (c.chapter << 8) AND (?3 << 42) + (c.chapter << 8) + 255 "
-                               "AND +h.id >= ?1 AND +h.id <= ?2 ORDER BY c.chapter, h.id",
-    [SQL_STACK_HISTORY_BACKWARDS] =
-        "SELECT h.bytes FROM event_chapter c CROSS JOIN history h WHERE c.project = ?3 AND c.stack_name = ?4 "
-        "AND h.id BETWEEN (?3 << 42) + (c.chapter << 8) AND (?3 << 42) + (c.chapter << 8) + 255 "
-        "AND +h.id >= ?1 AND +h.id <= ?2 ORDER BY c.chapter DESC, h.id DESC",
+    [SQL_HISTORY_FROM] = "SELECT stacks, bytes FROM history WHERE id >= ?1 AND id <= ?2 ORDER BY id",
+    [SQL_HISTORY_BACKWARDS] = "SELECT stacks, bytes FROM history WHERE id >= ?1 AND id <= ?2 ORDER BY id DESC",
     [SQL_LIST_PROJECTS_FROM] =
         "SELECT " PROJECT_COLUMNS " FROM project WHERE name > ?1 AND is_deleted = 0 ORDER BY name LIMIT ?2",
     [SQL_LIST_KEYS_FROM] =
@@ -125,9 +114,8 @@ const char *const sqlite_statement_texts[STATEMENT_COUNT] = {
                                 "api_key WHERE revoked_ms = 0)",
     [SQL_COUNT_STACKS] = "SELECT state, count(*) FROM stack GROUP BY state",
 
-    [SQL_PRUNE_FIRST_HISTORY] = "SELECT id, last_ms FROM history WHERE id >= ?1 ORDER BY id LIMIT 1",
-    [SQL_PRUNE_CHAPTER_AGE] = "SELECT max(last_ms), sum(count) FROM history WHERE id BETWEEN ?1 AND ?2",
-    [SQL_PRUNE_HISTORY] = "DELETE FROM history WHERE id BETWEEN ?1 AND ?2",
+    [SQL_PRUNE_HISTORY_FROM] = "SELECT id, last_ms, count FROM history WHERE id >= ?1 ORDER BY id LIMIT 1",
+    [SQL_PRUNE_HISTORY] = "DELETE FROM history WHERE id = ?1",
     [SQL_PRUNE_REQUESTS_FROM] =
         "SELECT id, state, created_ms, ended_ms FROM request WHERE id >= ?1 ORDER BY id LIMIT ?2",
     [SQL_PRUNE_REQUEST] = "DELETE FROM request WHERE id = ?1",

@@ -110,22 +110,17 @@ CREATE TABLE api_key (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX api_key_by_project ON api_key (project, created_ms, id);
 
--- The history: up to 256 events that follow one another in a row, as store/changes.h writes them. A row an event cost a
--- third of all instructions of an operation.
+-- The history: up to 256 events of a project that follow one another in a row, as store/changes.h writes them; the last row
+-- of a project is filled up before the next one begins. A row an event, and an index of each stack's, cost a third of all
+-- instructions of an operation. The history of one stack is found by a Bloom filter in front of the events, which tells
+-- without them that a row has none of it: a million events are four thousand rows to look at.
 CREATE TABLE history (
     id      INTEGER PRIMARY KEY, -- project << 42 | id of the first event
     last_ms INTEGER NOT NULL,    -- when the youngest of them happened
     count   INTEGER NOT NULL,
+    stacks  BLOB NOT NULL,       -- the filter: names of stacks (store/sqlite_history.c)
     bytes   BLOB NOT NULL
 ) STRICT;
--- The history of one stack, found by chapters: 256 events of the project are one, and a row here says that the chapter
--- has at least one event of this stack. A page reads at most 256 events for each it shows.
-CREATE TABLE event_chapter (
-    project    INTEGER NOT NULL,
-    stack_name TEXT NOT NULL,
-    chapter    INTEGER NOT NULL, -- event >> 8
-    PRIMARY KEY (project, stack_name, chapter)
-) STRICT, WITHOUT ROWID;
 
 -- What is committed is first appended as bytes (store/changes.h) to a log in a file of its own (store/change_log.h), and
 -- brought into the tables later, many transactions at a time: a grant and a release that follow each other then cost one
