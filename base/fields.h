@@ -71,6 +71,9 @@ typedef enum FieldSource {
  * null counts as absent. */
 int fields_decode(const FieldTable *table, const json_t *object, FieldSource source, void *out, FieldProblem *problem)
     MUST_USE;
+/* Copies the texts that a decoded struct borrows into one malloc'd piece, which it then borrows instead: what it was decoded
+ * from may go. 0 | -ENOMEM: it borrows as before. */
+int fields_own_texts(const FieldTable *table, void *decoded, char **memory) MUST_USE;
 /* Sets every field to its fallback or absence, as decoding `{}` does for optional ones. */
 void fields_clear(const FieldTable *table, void *out);
 /* Appends `{...}`; failures stick in the buffer. */

@@ -4,8 +4,10 @@
  */
 #include "base/fields.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -275,4 +277,33 @@ void fields_clear(const FieldTable *table, void *out) {
             break;
         }
     }
+}
+
+/* ---- owning ---- */
+
+/* How long all texts are; with `to` they are put there, and borrowed from there. */
+static size_t take_texts(const FieldTable *table, void *in, char *to) {
+    size_t len = 0;
+    for (size_t i = 0; i < table->count; i++) {
+        const Field *row = &table->rows[i];
+        Slice *text = member_of(in, row->offset);
+        if (row->kind == FIELD_OBJECT)
+            len += take_texts(row->of, text, to != NULL ? to + len : NULL);
+        if (row->kind != FIELD_TEXT || slice_is_absent(*text))
+            continue;
+        if (to != NULL) {
+            memcpy(to + len, text->ptr, text->len);
+            text->ptr = to + len;
+        }
+        len += text->len;
+    }
+    return len;
+}
+
+int fields_own_texts(const FieldTable *table, void *decoded, char **memory) {
+    *memory = malloc(take_texts(table, decoded, NULL) + 1);
+    if (*memory == NULL)
+        return -ENOMEM;
+    (void)take_texts(table, decoded, *memory);
+    return 0;
 }

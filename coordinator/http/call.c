@@ -159,6 +159,7 @@ static void admit_waiter(HttpCall *call) {
     if (!operation_may_wait(call->op))
         return;
     call->is_waiter = true;
+    buffer_deinit(&call->body); /* what may take long keeps little */
     unsigned most = (unsigned)((uint64_t)context->max_connections * HTTP_WAITERS_PERCENT / 100);
     call->op->may_park = atomic_fetch_add(&context->waiters, 1) < most;
 }

@@ -106,9 +106,9 @@ static int finish_answer(Batch *b, const Step *s, const Moment *moment, Answer *
         answer->retry_after_seconds = w->is_draining    ? RETRY_AFTER_DRAIN_SECONDS
                                       : w->is_wait_over ? 0
                                                         : RETRY_AFTER_SECONDS;
-    if (is_done && w->made_key[0] != '\0') {
-        answer->key = slice_of(w->made_key);
-        answer->key_id = slice_of(w->made.id);
+    if (is_done && w->made != NULL && w->made->text[0] != '\0') {
+        answer->key = slice_of(w->made->text);
+        answer->key_id = slice_of(w->made->claim.id);
     }
     return work_answer(w, answer) ? 0 : -ENOMEM;
 }

@@ -16,11 +16,22 @@ Operation *operation_free(Operation *op) {
     Work *w = work_of(op);
     worker_give_place_back(w);
     json_decref(w->json);
+    free(w->texts);
+    if (w->made != NULL)
+        explicit_bzero(w->made, sizeof *w->made);
+    free(w->made);
     buffer_deinit(&w->holder);
     buffer_deinit(&w->answer);
     (void)snapshot_unref(w->snapshot);
     free(w);
     return NULL;
+}
+
+void work_shrink(Work *w) {
+    if (w->json == NULL || w->texts != NULL || fields_own_texts(w->row->command, &w->command, &w->texts) < 0)
+        return;
+    json_decref(w->json);
+    w->json = NULL;
 }
 
 /* A stack comes free in minutes, a store or a place in the queue in a moment. */

@@ -15,6 +15,11 @@ typedef enum Credential {
     CREDENTIAL_GOOD,
 } Credential;
 
+typedef struct MadeKey {
+    char text[KEY_TEXT_SIZE]; /* shown once, in the answer; "" of an imported one */
+    KeyClaim claim;
+} MadeKey;
+
 typedef struct Work {
     Operation shown;
     struct Worker *worker;
@@ -33,11 +38,11 @@ typedef struct Work {
     Scope key_scope;
     char project[PROJECT_NAME_MAX + 1]; /* what command.project points at */
 
-    json_t *json; /* owned parsed body; the command borrows from it */
+    json_t *json; /* owned parsed body; the command borrows from it, or from texts */
+    char *texts;
     Command command;
     Buffer holder;
-    char made_key[KEY_TEXT_SIZE]; /* createProject, createKey: shown once, in the answer */
-    KeyClaim made;
+    MadeKey *made; /* createProject, createKey, importKey */
 
     bool has_place;     /* in the queue */
     bool is_resolved;   /* who asks is known, the command is ready to be decided */
@@ -59,6 +64,8 @@ static inline Work *work_of(Operation *op) {
     return (Work *)op;
 }
 
+/* It is going to wait: lets go of what it does not need meanwhile. */
+void work_shrink(Work *work);
 /* Leaves the answer: encoded, status and headers set. False: memory was short (a canned 503 stands there instead). */
 bool work_answer(Work *work, const Answer *answer);
 void work_refuse(Work *work, Outcome outcome, const char *field, Slice detail);

@@ -170,6 +170,30 @@ bool service_authenticate(Operation *op, Slice credential, Slice address) {
     return access_check_credential(&w->service->gate, w, credential, address) == ACCESS_REFUSED && answered(w);
 }
 
+/* The key that is made, or given, and the project's own for its leases. */
+static Outcome complete_key(Work *w, Answer *problem) {
+    Command *c = &w->command;
+    int r = 0;
+    w->made = calloc(1, sizeof *w->made);
+    if (w->made == NULL)
+        return answer_refuse(problem, OUTCOME_STORE_UNAVAILABLE, NULL, (Slice)SLICE_LITERAL("out of memory"));
+    if (c->operation == OP_IMPORT_KEY)
+        r = key_read(c->key_secret, &w->made->claim);
+    else
+        r = key_make(w->service->o.random, c->project_name, w->made->text, &w->made->claim);
+    if (r == SECRET_MALFORMED)
+        return answer_refuse(problem, OUTCOME_VALIDATION, "secret",
+                             (Slice)SLICE_LITERAL("secret must be the key's whole text, 8 to 200 bytes"));
+    if (r == 0 && c->operation == OP_CREATE_PROJECT)
+        r = random_fill(w->service->o.random, c->lease_key, sizeof c->lease_key);
+    if (r < 0)
+        return answer_refuse(problem, OUTCOME_INTERNAL, NULL,
+                             (Slice)SLICE_LITERAL("no randomness or no hash could be had"));
+    c->key_id = slice_of(w->made->claim.id);
+    memcpy(c->key_hash, w->made->claim.hash, sizeof c->key_hash);
+    return OUTCOME_DONE;
+}
+
 /* The parts of a command that no decoder can fill. */
 static Outcome complete_command(Work *w, Answer *problem) {
     Command *c = &w->command;
@@ -181,25 +205,8 @@ static Outcome complete_command(Work *w, Answer *problem) {
         if (w->holder.len > 2)
             c->holder_json = buffer_slice(&w->holder);
     }
-    int r = 0;
-    if (c->operation == OP_IMPORT_KEY) {
-        r = key_read(c->key_secret, &w->made);
-        if (r == SECRET_MALFORMED)
-            return answer_refuse(problem, OUTCOME_VALIDATION, "secret",
-                                 (Slice)SLICE_LITERAL("secret must be the key's whole text, 8 to 200 bytes"));
-    } else if (c->operation == OP_CREATE_KEY || c->operation == OP_CREATE_PROJECT) {
-        r = key_make(w->service->o.random, c->project_name, w->made_key, &w->made);
-        if (r == 0 && c->operation == OP_CREATE_PROJECT)
-            r = random_fill(w->service->o.random, c->lease_key, sizeof c->lease_key);
-    } else {
-        return OUTCOME_DONE;
-    }
-    if (r < 0)
-        return answer_refuse(problem, OUTCOME_INTERNAL, NULL,
-                             (Slice)SLICE_LITERAL("no randomness or no hash could be had"));
-    c->key_id = slice_of(w->made.id);
-    memcpy(c->key_hash, w->made.hash, sizeof c->key_hash);
-    return OUTCOME_DONE;
+    bool has_key = c->operation == OP_IMPORT_KEY || c->operation == OP_CREATE_KEY || c->operation == OP_CREATE_PROJECT;
+    return has_key ? complete_key(w, problem) : OUTCOME_DONE;
 }
 
 static bool list_from_memory(Work *w) {

@@ -50,6 +50,7 @@ bool waiters_keep(Waiters *w, Work *work, int64_t boot_ms) {
         return false;
     }
     FAILPOINT("parked");
+    work_shrink(work);
     worker_give_place_back(work); /* whoever waits takes nobody's */
     if (work->owner->parked != NULL)
         work->owner->parked(&work->shown);

@@ -163,6 +163,20 @@ static void absent_and_null_decode_alike(void **state) {
     }
 }
 
+static void owned_texts_outlive_the_json(void **state) {
+    (void)state;
+    Ask ask;
+    OWN(freep) char *memory = NULL;
+    json_t *json = decode("{\"branch\":\"a branch\",\"holder\":{\"run\":\"12\",\"link\":\"https://ci/1\"}}", &ask);
+    assert_int_equal(fields_own_texts(&ask_table, &ask, &memory), 0);
+    json_object_clear(json); /* the texts are gone, or the sanitizer sees who still reads them */
+    json_decref(json);
+    assert_true(slice_equal_text(ask.branch, "a branch"));
+    assert_true(slice_equal_text(ask.holder.run, "12"));
+    assert_true(slice_equal_text(ask.holder.link, "https://ci/1"));
+    assert_true(ask.branch.ptr >= memory && ask.branch.ptr < memory + 22);
+}
+
 static void an_empty_holder_is_present(void **state) {
     (void)state;
     Ask ask;
@@ -441,6 +455,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_kinds_are_decoded),
         cmocka_unit_test(absent_and_null_decode_alike),
+        cmocka_unit_test(owned_texts_outlive_the_json),
         cmocka_unit_test(an_empty_holder_is_present),
         cmocka_unit_test(clearing_is_decoding_nothing),
         cmocka_unit_test(required_fields_must_be_there),
