@@ -306,7 +306,7 @@ const Program coordinator_program = {
         "each "
         "to one job at a time, best the one that holds the job's branch already. The other verbs speak to the running "
         "daemon of a data folder over control.sock in it; who may open that socket is admin.\n\n"
-        "Files: stacks.db, lock and control.sock in the data folder.\n\n"
+        "Files: stacks.db with stacks.db-log and stacks.db-wal, lock and control.sock in the data folder.\n\n"
         "Exit codes: 0 done; 64 wrong usage; 66 no such project, stack or key, or not in this state; 69 no daemon "
         "answers; 70 something broke; 77 not allowed to open the control socket. `serve`: 0 after SIGTERM, 1 when it "
         "cannot start or go on.",

@@ -209,10 +209,10 @@ int batch_run(Batch *b, Store *store, const Moment *moment, const BatchInput *in
         return r;
     r = decide_all(b, store, moment, steps, count);
     FAILPOINT("decided");
-    bool is_changed = false;
+    b->is_changed = false;
     for (size_t i = 0; i < b->set_count; i++)
-        is_changed |= working_set_is_changed(b->sets[i]);
-    if (r != 0 || !is_changed) {
+        b->is_changed |= working_set_is_changed(b->sets[i]);
+    if (r != 0 || !b->is_changed) {
         store_rollback(store);
         return r;
     }

@@ -1,5 +1,5 @@
 /*
- * One transaction: operations in, answers encoded and everything durable out, or nothing happened at all. Knows nothing of
+ * One transaction: operations in, answers encoded and everything committed out, or nothing happened at all. Knows nothing of
  * queues, threads or retries. Private to service/.
  */
 #pragma once
@@ -13,6 +13,7 @@ typedef struct Batch {
     Watch *watch; /* borrowed: says what leases have left, makes room for what follows a COMMIT */
     WorkingSet *sets[BATCH_MAX + DUE_MAX]; /* one a project, in the arena */
     size_t set_count;
+    bool is_changed; /* the last run committed something */
 } Batch;
 
 void batch_init(Batch *batch, Watch *watch);
@@ -27,8 +28,8 @@ typedef struct BatchInput {
 } BatchInput;
 
 /*
- * Decides everything, serves the queues that got something to give, and commits. 0: all are answered, and what they changed is durable; the sets
- * stay readable until the next run. Else a store result or -errno: no operation is answered; all but STORE_UNKNOWN and
+ * Decides everything, serves the queues that got something to give, and commits. 0: all are answered, and what
+ * they changed is committed, not durable yet; the sets stay readable until the next run. Else a store result or -errno: no operation is answered; all but STORE_UNKNOWN and
  * STORE_BROKEN mean that certainly nothing happened.
  */
 int batch_run(Batch *batch, Store *store, const Moment *moment, const BatchInput *input) MUST_USE;

@@ -30,7 +30,7 @@ static void log_operation(const Outbox *o, const Work *work) {
         log_string("outcome", outcome_row(work->outcome)->code));
 }
 
-static void hand_back(Outbox *o, Work *work) {
+void outbox_hand_back(Outbox *o, Work *work) {
     int64_t now = metrics_now_us();
     log_operation(o, work);
     metrics_operation(o->o.metrics, work->command.operation, work->outcome, now - work->arrived_us);
@@ -57,7 +57,7 @@ static void hand_all_back(Outbox *o, Work *first, int result) {
         next = work_of(work->shown.next);
         if (result != 0)
             outbox_refuse(o, work, result);
-        hand_back(o, work);
+        outbox_hand_back(o, work);
     }
 }
 
@@ -134,7 +134,7 @@ void outbox_put(Outbox *o, Work *work) {
     }
     (void)pthread_mutex_unlock(&o->mutex);
     if (!must_wait)
-        hand_back(o, work);
+        outbox_hand_back(o, work);
 }
 
 void outbox_push(Outbox *o, bool is_idle) {

@@ -44,6 +44,8 @@ void outbox_stop(Outbox *outbox);
 void outbox_changed(Outbox *outbox);
 /* Ownership goes back to the transport, at once or after the sync; a sync that fails makes it a 503. */
 void outbox_put(Outbox *outbox, Work *work);
+/* At once, past all that wait: for answers that tell of nothing the store was asked for. */
+void outbox_hand_back(Outbox *outbox, Work *work);
 /* What waits is on its way soon. `is_idle`: the worker has nothing better to do than to see to it itself. */
 void outbox_push(Outbox *outbox, bool is_idle);
 /* Returns when nothing waits. True: all that is committed is durable. */

@@ -186,7 +186,8 @@ static void run_batch(Worker *w, const BatchInput *input) {
     int r = batch_run(&w->batch, w->o.store, &moment, input);
     if (r == 0) {
         FAILPOINT("committed");
-        outbox_changed(&w->outbox);
+        if (w->batch.is_changed)
+            outbox_changed(&w->outbox);
         const Publisher p = {.metrics = w->o.metrics,
                              .snapshots = w->o.snapshots,
                              .keys = w->o.gate.keys,
@@ -379,8 +380,10 @@ static void run_cycle(Worker *w, Work *const *works, size_t count) {
         Work *work = works[i];
         work->command.is_peer_gone =
             work->granted_us != 0 && work->owner->is_peer_there != NULL && !work->owner->is_peer_there(&work->shown);
-        if (is_refused(w, work) || renew_from_memory(w, work)) {
+        if (is_refused(w, work)) {
             hand_back(w, &work, 1);
+        } else if (renew_from_memory(w, work)) {
+            outbox_hand_back(&w->outbox, work);
         } else if (runs_alone(work)) {
             run_and_hand_back(w, pending, pending_count);
             pending_count = 0;

@@ -189,6 +189,8 @@ static void failed_sync_is_503_and_stays_decided(void **state) {
 static void nothing_is_listed_that_is_not_durable(void **state) {
     House *h = *state;
     wrap_store_fail(h->store, WRAP_SYNC, 1, STORE_UNKNOWN, true);
+    assert_int_equal(call(h, OP_RELEASE_STACK, "{\"stackName\":\"test-9\"}", NULL),
+                     404); /* what tells of nothing new */
     assert_int_equal(call(h, OP_REQUEST_STACK, ASK, NULL), 503);
     assert_int_equal(call(h, OP_LIST_STACKS, "{}", NULL), 503);
     assert_int_equal(call(h, OP_RELEASE_STACK, "{\"stackName\":\"test-9\"}", NULL), 503); /* nor refused */

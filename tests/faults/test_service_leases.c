@@ -137,6 +137,17 @@ static void renewals_work_and_nothing_is_lost_while_the_store_fails(void **state
 
 /* ---- the queue ---- */
 
+static void renewals_do_not_wait_for_what_cannot_become_durable(void **state) {
+    House *h = *state;
+    Lease lease = lease_of(request(h, 'a', 30, 0));
+    wrap_store_fail(h->store, WRAP_SYNC, 1, STORE_UNKNOWN, true);
+    EXPECT(request(h, 'b', 30, 5), 503); /* queued, and nobody may know */
+    EXPECT(renew(h, &lease), 200);
+    wrap_store_heal(h->store);
+    EXPECT(request(h, 'b', 30, 5), 202);
+    EXPECT(renew(h, &lease), 200);
+}
+
 static void a_release_hands_the_stack_to_who_waits_at_once(void **state) {
     House *h = *state;
     Lease first = lease_of(request(h, 'a', 30, 0));
@@ -351,6 +362,7 @@ int main(void) {
         TEST(a_restart_gives_everybody_the_full_length_again),
         TEST(a_pause_and_a_step_of_wall_time_take_two_seconds_at_most),
         TEST(renewals_work_and_nothing_is_lost_while_the_store_fails),
+        TEST(renewals_do_not_wait_for_what_cannot_become_durable),
         TEST(a_release_hands_the_stack_to_who_waits_at_once),
         TEST(a_long_poll_that_ends_says_the_place_and_to_come_again_now),
         TEST(first_come_first_served_and_newcomers_do_not_overtake),
