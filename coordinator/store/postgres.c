@@ -176,7 +176,9 @@ int store_open_postgres(Store **out, const StoreOptions *options, Buffer *reason
     *s = (PostgresStore){.base = {.vtable = &postgres_vtable},
                          .clock = options->clock,
                          .program = options->program,
-                         .is_alone = options->is_alone};
+                         .is_alone = options->is_alone,
+                         .answer_ms = STORE_ANSWER_MS,
+                         .doubt_ms = STORE_DOUBT_MS};
     arena_init(&s->scratch);
     s->url = strdup(options->url);
     int r = s->url == NULL ? -ENOMEM : check_url(s);

@@ -103,6 +103,9 @@ typedef struct PostgresStore {
     char *url;
     bool is_alone; /* no other coordinator may use this database */
 
+    /* STORE_ANSWER_MS and STORE_DOUBT_MS, but tests have less patience. */
+    int64_t answer_ms, doubt_ms;
+
     PGconn *connection; /* NULL: away */
     int64_t retry_at_ms, backoff_ms;
     size_t expected;  /* statements sent since the last sync whose results nobody has read */

@@ -103,7 +103,7 @@ PGresult *postgres_ask(PostgresStore *s, PGconn *connection, const char *questio
     const char *sqlstate = PQresultErrorField(last, PG_DIAG_SQLSTATE);
     (void)snprintf(s->sqlstate, sizeof s->sqlstate, "%s", sqlstate != NULL ? sqlstate : "");
     if (r == -ETIMEDOUT)
-        postgres_note(s, "PostgreSQL did not answer within %d s", (int)(patience_ms / 1000));
+        postgres_note(s, "PostgreSQL did not answer within %lld ms", (long long)patience_ms);
     else
         postgres_note(s, "PostgreSQL: %s", last != NULL ? PQresultErrorMessage(last) : PQerrorMessage(connection));
     return NULL;

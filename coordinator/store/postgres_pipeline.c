@@ -82,12 +82,12 @@ int postgres_await(PGconn *connection, int64_t patience_ms) {
 
 /* Until PQgetResult would not block. */
 static int await_result(PostgresStore *s) {
-    int r = postgres_await(s->connection, STORE_ANSWER_MS);
+    int r = postgres_await(s->connection, s->answer_ms);
     if (r == -EIO)
         return connection_failed(s, "waiting for an answer");
     if (r == 0)
         return 0;
-    postgres_note(s, "PostgreSQL did not answer within %d s", STORE_ANSWER_MS / 1000);
+    postgres_note(s, "PostgreSQL did not answer within %lld ms", (long long)s->answer_ms);
     postgres_lose_connection(s);
     return STORE_IO;
 }

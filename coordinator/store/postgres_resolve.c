@@ -111,7 +111,7 @@ static int ask_until(PostgresStore *s, const char *project, int64_t patience_ms,
 int postgres_resolve(PostgresStore *s) {
     bool is_committed = false;
     s->transaction = TRANSACTION_NONE;
-    int r = ask_until(s, s->noted_project, STORE_DOUBT_MS, &is_committed);
+    int r = ask_until(s, s->noted_project, s->doubt_ms, &is_committed);
     if (r == 0)
         return is_committed ? 0 : STORE_IO;
     (void)snprintf(s->doubtful_project, sizeof s->doubtful_project, "%s", s->noted_project);
