@@ -1,6 +1,7 @@
 /* What the PostgreSQL engine promises beyond the contract: round trips, locks, a COMMIT that was not answered, servers that
  * cannot be trusted, a server that goes away. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -9,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -488,6 +491,60 @@ static void database_of_another_encoding_is_refused(void **state) {
     (void)postgres_run(admin, "DROP DATABASE old");
 }
 
+/* A pooler in front of the server, until standard input ends: "MODE" is its pool_mode. The URL that leads through it. */
+typedef struct Pooler {
+    pid_t pid;
+    int input, port;
+    char url[512];
+} Pooler;
+
+static void start_pooler(Pooler *pooler, const char *mode) {
+    char port[16];
+    int input[2], output[2];
+    (void)snprintf(port, sizeof port, "%d", server.port);
+    assert_int_equal(pipe2(input, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(output, O_CLOEXEC), 0);
+    pooler->pid = fork();
+    if (pooler->pid == 0) {
+        (void)dup2(input[0], STDIN_FILENO);
+        (void)dup2(output[1], STDOUT_FILENO);
+        (void)execl(SOURCE_DIR "/tests/postgres/pooler", "pooler", server.folder, port, mode, (char *)NULL);
+        _exit(127);
+    }
+    (void)close(input[0]);
+    (void)close(output[1]);
+    pooler->input = input[1];
+    FILE *lines = fdopen(output[0], "r");
+    assert_non_null(lines);
+    assert_int_equal(fscanf(lines, "%d", &pooler->port), 1);
+    (void)fclose(lines);
+    (void)snprintf(pooler->url, sizeof pooler->url, "postgres://postgres@127.0.0.1:%d/postgres", pooler->port);
+}
+
+static void stop_pooler(Pooler *pooler) {
+    (void)close(pooler->input);
+    (void)waitpid(pooler->pid, NULL, 0);
+}
+
+static void pooler_of_transactions_is_refused(void **state) {
+    (void)state;
+    Pooler pooler;
+    start_pooler(&pooler, "transaction");
+    assert_refused_by(pooler.url, STORE_IO, "pool_mode = session");
+    stop_pooler(&pooler);
+}
+
+static void pooler_of_sessions_will_do(void **state) {
+    World *w = *state;
+    Pooler pooler;
+    w->store = store_close(w->store);
+    start_pooler(&pooler, "session");
+    assert_int_equal(open_on(pooler.url, &w->store, NULL), 0);
+    make_project(w, "shop");
+    w->store = store_close(w->store);
+    stop_pooler(&pooler);
+}
+
 static const char *url_as(const char *role) {
     static char url[512];
     (void)snprintf(url, sizeof url, "postgres://%s@/postgres?host=%s&port=%d", role, server.folder, server.port);
@@ -734,6 +791,8 @@ int main(void) {
         TEST(server_that_may_lose_what_it_confirms_is_refused),
         TEST(server_without_fsync_is_refused),
         TEST(database_of_another_encoding_is_refused),
+        TEST(pooler_of_transactions_is_refused),
+        TEST(pooler_of_sessions_will_do),
         TEST(roles_have_what_they_need_or_are_refused),
         TEST(database_in_use_is_refused_to_who_wants_it_alone),
         TEST(newer_schema_says_who_may_run),
