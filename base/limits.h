@@ -71,6 +71,7 @@
     (32 * 1024 * 1024) /* bytes of one transaction in the log: BATCH_MAX operations take a tenth at most */
 
 /* How long the shared store may take, and what one statement may be. All but the first are told to the server too. */
+#define STORE_URL_MAX 4096
 #define STORE_CONNECT_SECONDS 3                /* for each host of the URL */
 #define STORE_ANSWER_MS 10000                  /* for one answer; then the connection is given up */
 #define STORE_LOCK_MS 5000                     /* for a lock that another coordinator has */

@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/failpoint.h"
 #include "base/random.h"
+#include "store/data_dir.h"
 
 /* ---- transactions ---- */
 
@@ -61,7 +61,6 @@ static int receive_commit(PostgresStore *s) {
 static int send_commit(PostgresStore *s) {
     s->is_warned = false;
     int r = postgres_send_bare(s, PG_COMMIT);
-    FAILPOINT("committing");
     return r == 0 ? postgres_sync(s) : r;
 }
 
@@ -116,6 +115,7 @@ static const char *postgres_reason(const Store *store) {
 static void postgres_close(Store *store) {
     PostgresStore *s = postgres_store(store);
     postgres_lose_connection(s);
+    closep(&s->lock_fd);
     arena_deinit(&s->scratch);
     buffer_deinit(&s->arguments.bytes);
     free(s->url);
@@ -160,6 +160,30 @@ static int check_url(PostgresStore *s) {
     return parts != NULL ? 0 : -EINVAL;
 }
 
+bool store_url_has_password(const char *url) {
+    static const char *const secrets[] = {"password", "sslpassword"};
+    bool has_password = false;
+    PQconninfoOption *parts = PQconninfoParse(url, NULL);
+    if (parts == NULL)
+        return strchr(url, '@') != NULL || strstr(url, "password") != NULL;
+    for (const PQconninfoOption *part = parts; part->keyword != NULL; part++)
+        for (size_t i = 0; i < COUNT_OF(secrets); i++)
+            has_password |= strcmp(part->keyword, secrets[i]) == 0 && part->val != NULL;
+    PQconninfoFree(parts);
+    return has_password;
+}
+
+/* The control socket is in it: one daemon. */
+static int lock_data_dir(PostgresStore *s, const char *data_dir) {
+    OWN(buffer_deinit) Buffer reason;
+    buffer_init(&reason, sizeof s->reason);
+    int r = data_dir_lock(data_dir, &s->lock_fd, &reason);
+    const char *sentence = buffer_text(&reason);
+    if (r != 0)
+        postgres_note(s, "%s", sentence != NULL ? sentence : data_dir);
+    return r;
+}
+
 static int name_writer(PostgresStore *s) {
     uint8_t bytes[16];
     int r = random_fill(random_system(), bytes, sizeof bytes);
@@ -177,11 +201,14 @@ int store_open_postgres(Store **out, const StoreOptions *options, Buffer *reason
                          .clock = options->clock,
                          .program = options->program,
                          .is_alone = options->is_alone,
+                         .lock_fd = -1,
                          .answer_ms = STORE_ANSWER_MS,
                          .doubt_ms = STORE_DOUBT_MS};
     arena_init(&s->scratch);
     s->url = strdup(options->url);
     int r = s->url == NULL ? -ENOMEM : check_url(s);
+    if (r == 0 && options->data_dir != NULL)
+        r = lock_data_dir(s, options->data_dir);
     if (r == 0)
         r = name_writer(s);
     if (r == 0)

@@ -102,6 +102,7 @@ typedef struct PostgresStore {
     const char *program;
     char *url;
     bool is_alone; /* no other coordinator may use this database */
+    int lock_fd;   /* of the data directory; -1: there is none */
 
     /* STORE_ANSWER_MS and STORE_DOUBT_MS, but tests have less patience. */
     int64_t answer_ms, doubt_ms;

@@ -31,7 +31,7 @@ enum {
 };
 
 typedef struct StoreOptions {
-    const char *data_dir; /* SQLite: holds stacks.db */
+    const char *data_dir; /* locked as long as the store is open; SQLite: holds stacks.db; PostgreSQL: may be NULL */
     const char *vfs;      /* SQLite: name of a registered VFS, or NULL (tests inject faults there) */
     const char *url;      /* PostgreSQL: postgres://… */
     bool is_alone;        /* PostgreSQL: refuse a database that another coordinator uses (STORE_LOCKED) */
@@ -106,6 +106,8 @@ int store_open_sqlite(Store **out, const StoreOptions *options, Buffer *reason) 
 /* Likewise, on a server. Refuses one that cannot keep a promise (no fsync, no synchronous_commit, a standby, a pooler of
  * transactions, too old) and a URL that is none: -EINVAL. A newer schema will do if it says so. */
 int store_open_postgres(Store **out, const StoreOptions *options, Buffer *reason) MUST_USE;
+/* Whether a PostgreSQL URL says a password, or may: what cannot be read is taken for one that does. */
+bool store_url_has_password(const char *url);
 Store *store_close(Store *store); /* takes NULL, returns NULL; checkpoints when it can */
 
 /* 0 | STORE_FULL | STORE_IO | STORE_BROKEN | -ENOMEM: and then rolled back. STORE_IO also while a server is away. */
