@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "base/random.h"
 #include "store/data_dir.h"
 
@@ -61,7 +62,10 @@ static int receive_commit(PostgresStore *s) {
 static int send_commit(PostgresStore *s) {
     s->is_warned = false;
     int r = postgres_send_bare(s, PG_COMMIT);
-    return r == 0 ? postgres_sync(s) : r;
+    if (r == 0)
+        r = postgres_sync(s);
+    FAILPOINT("committing");
+    return r;
 }
 
 int postgres_commit(Store *store) {

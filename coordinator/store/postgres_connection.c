@@ -203,17 +203,17 @@ static int check_rights(PostgresStore *s) {
     return STORE_IO;
 }
 
-/* Held as long as the session lives. */
+/* Held as long as the session lives. That of a coordinator that has just died may live a moment longer than it. */
 static int take_database(PostgresStore *s) {
     if (!s->is_alone)
         return 0;
     OWN(postgres_clearp)
     PGresult *taken =
-        ask(s, "SELECT pg_try_advisory_lock(" TEXT_OF(POSTGRES_LOCKS) ", " TEXT_OF(POSTGRES_LOCK_COORDINATOR) ")");
-    if (taken == NULL)
-        return STORE_IO;
-    if (is_text(taken, 0, "t"))
+        ask(s, "SELECT pg_advisory_lock(" TEXT_OF(POSTGRES_LOCKS) ", " TEXT_OF(POSTGRES_LOCK_COORDINATOR) ")");
+    if (taken != NULL)
         return 0;
+    if (strcmp(s->sqlstate, "55P03") != 0)
+        return STORE_IO;
     postgres_note(s,
                   "another stack-coordinator uses the database %s of this server: stop it, or give this one a "
                   "database of its own",

@@ -494,8 +494,8 @@ static void database_of_another_encoding_is_refused(void **state) {
 /* A pooler in front of the server, until standard input ends: "MODE" is its pool_mode. The URL that leads through it. */
 typedef struct Pooler {
     pid_t pid;
-    int input, port;
-    char url[512];
+    int input;
+    char folder[256], url[512];
 } Pooler;
 
 static void start_pooler(Pooler *pooler, const char *mode) {
@@ -516,9 +516,9 @@ static void start_pooler(Pooler *pooler, const char *mode) {
     pooler->input = input[1];
     FILE *lines = fdopen(output[0], "r");
     assert_non_null(lines);
-    assert_int_equal(fscanf(lines, "%d", &pooler->port), 1);
+    assert_int_equal(fscanf(lines, "%255s", pooler->folder), 1);
     (void)fclose(lines);
-    (void)snprintf(pooler->url, sizeof pooler->url, "postgres://postgres@127.0.0.1:%d/postgres", pooler->port);
+    (void)snprintf(pooler->url, sizeof pooler->url, "postgres://postgres@/postgres?host=%s&port=6432", pooler->folder);
 }
 
 static void stop_pooler(Pooler *pooler) {
@@ -726,6 +726,31 @@ static void coordinator_that_stops_in_a_transaction_loses_it(void **state) {
     (void)postgres_run(admin, "RESET lock_timeout");
 }
 
+static void url_may_name_several_hosts(void **state) {
+    World *w = *state;
+    char url[512];
+    w->store = store_close(w->store);
+    (void)snprintf(url, sizeof url, "postgres://postgres@/postgres?host=/nowhere,%s&port=1,%d", server.folder,
+                   server.port);
+    assert_int_equal(open_on(url, &w->store, NULL), 0);
+    make_project(w, "shop");
+}
+
+/* As after a failover that is not over: what answers is a standby still. */
+static void standby_is_not_taken_for_a_primary(void **state) {
+    World *w = *state;
+    make_project(w, "shop");
+    (void)postgres_run(admin, "ALTER DATABASE postgres SET default_transaction_read_only = on");
+    end_session(w, admin);
+    assert_int_equal(store_begin(w->store), STORE_IO);
+    assert_non_null(strstr(store_reason(w->store), "read-only"));
+    (void)postgres_run(admin, "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE");
+    (void)postgres_run(admin, "ALTER DATABASE postgres RESET ALL");
+    while (store_begin(w->store) != 0)
+        ;
+    store_rollback(w->store);
+}
+
 static void backup_is_left_to_the_server(void **state) {
     World *w = *state;
     assert_int_equal(store_backup_step(w->store, "/tmp/backup"), -ENOTSUP);
@@ -803,6 +828,8 @@ int main(void) {
         TEST(transaction_whose_session_ends_did_nothing),
         TEST(store_is_away_while_nobody_may_connect),
         TEST(coordinator_that_stops_in_a_transaction_loses_it),
+        TEST(url_may_name_several_hosts),
+        TEST(standby_is_not_taken_for_a_primary),
         TEST(backup_is_left_to_the_server),
         TEST(loads_read_no_table_from_end_to_end),
     };
