@@ -70,6 +70,18 @@
 #define CHANGES_MAX                                                                                                    \
     (32 * 1024 * 1024) /* bytes of one transaction in the log: BATCH_MAX operations take a tenth at most */
 
+/* How long the shared store may take, and what one statement may be. All but the first are told to the server too. */
+#define STORE_URL_MAX 4096
+#define STORE_CONNECT_SECONDS 3                /* for each host of the URL */
+#define STORE_ANSWER_MS 10000                  /* for one answer; then the connection is given up */
+#define STORE_LOCK_MS 5000                     /* for a lock that another coordinator has */
+#define STORE_IDLE_MS 5000                     /* a coordinator that stopped in the middle of a transaction loses it */
+#define STORE_DOUBT_MS 10000                   /* for finding out what became of a COMMIT */
+#define STORE_MIGRATION_MS 60000               /* for another coordinator's migration */
+#define STORE_RETRY_MIN_MS 100                 /* between attempts to connect, doubled each time … */
+#define STORE_RETRY_MAX_MS 5000                /* … up to this */
+#define STATEMENT_BYTES_MAX (32 * 1024 * 1024) /* parameters: BATCH_MAX operations take a tenth at most */
+
 /* What time does, by the lease clock. */
 #define WATCH_STEP_MAX_MS 2000         /* the clock advances at most so far a tick */
 #define COLLECT_MS 20000               /* a grant from the queue is collected within this */

@@ -2,11 +2,12 @@
 #
 #   cmake -DINPUTS="schema/0001_first.sql;schema/0002_more.sql" -DOUTPUT=migrations.c -P cmake/EmbedSql.cmake
 #
-# makes `const Migration migrations[]` and `const size_t migration_count` (store/migrate.h). A file NNNN_name.sql is
-# version NNNN; versions must be 1, 2, 3, … in the order given.
+# makes `const Migration migrations[]` and `const size_t migration_count` (store/migrations.h), with -DPREFIX=postgres_
+# `postgres_migrations` and `postgres_migration_count`. A file NNNN_name.sql is version NNNN; versions must be 1, 2, 3, …
+# in the order given.
 
 if(NOT INPUTS OR NOT OUTPUT)
-    message(FATAL_ERROR "usage: cmake -DINPUTS=\"a.sql;b.sql\" -DOUTPUT=x.c -P EmbedSql.cmake")
+    message(FATAL_ERROR "usage: cmake -DINPUTS=\"a.sql;b.sql\" -DOUTPUT=x.c [-DPREFIX=x_] -P EmbedSql.cmake")
 endif()
 
 set(rows "")
@@ -32,8 +33,8 @@ foreach(input IN LISTS INPUTS)
 endforeach()
 
 file(WRITE "${OUTPUT}.new"
-    "/* Made by cmake/EmbedSql.cmake from the files in store/schema. */\n"
-    "#include \"store/migrate.h\"\n\n"
-    "const Migration migrations[] = {\n${rows}};\n"
-    "const size_t migration_count = sizeof(migrations) / sizeof(migrations[0]);\n")
+    "/* Made by cmake/EmbedSql.cmake from files NNNN_name.sql. */\n"
+    "#include \"store/migrations.h\"\n\n"
+    "const Migration ${PREFIX}migrations[] = {\n${rows}};\n"
+    "const size_t ${PREFIX}migration_count = sizeof(${PREFIX}migrations) / sizeof(${PREFIX}migrations[0]);\n")
 file(RENAME "${OUTPUT}.new" "${OUTPUT}")

@@ -15,6 +15,7 @@ typedef struct Coordinator Coordinator;
 typedef struct CoordinatorDeps {
     const CoordinatorOptions *options;
     const char *data_dir;
+    const char *store_url; /* NULL: SQLite, in the data folder */
     const Clock *clock;
     Random *random;
     const Logger *log;

@@ -1,6 +1,7 @@
 /* Signals are blocked before any library starts a thread, and taken by sigwait in one place. */
 #include "coordinator/daemon.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include "base/program.h"
 #include "coordinator/admin.h"
 #include "coordinator/notify.h"
+#include "coordinator/store_choice.h"
 
 enum { EXIT_START = 1 };
 
@@ -24,16 +26,24 @@ static int usage(const char *sentence) {
 
 /* What the rows cannot say. 0 | PROGRAM_EXIT_USAGE, told. */
 static int check_options(const CoordinatorOptions *o) {
-    if (strncmp(o->store, "postgres", strlen("postgres")) == 0)
-        return usage("--store: this version keeps its rows in SQLite only, PostgreSQL comes later; leave --store out");
-    if (strcmp(o->store, "sqlite") != 0)
-        return usage("--store: the only choice in this version is sqlite");
     bool has_cert = o->tls_cert != NULL;
     if (has_cert != (o->tls_key != NULL))
         return usage("--tls-cert and --tls-key go together");
     if (o->https != NULL && !has_cert)
         return usage("--https needs --tls-cert and --tls-key");
     return 0;
+}
+
+/* 0 | an exit code, told. */
+static int choose_store(const CoordinatorOptions *o, char **url) {
+    OWN(buffer_deinit) Buffer reason;
+    buffer_init(&reason, 4096);
+    int r = store_choose(o, url, &reason);
+    const char *sentence = buffer_text(&reason);
+    if (r == 0)
+        return 0;
+    (void)usage(sentence != NULL && *sentence != '\0' ? sentence : strerror(-r));
+    return r == -EINVAL ? PROGRAM_EXIT_USAGE : EXIT_START;
 }
 
 static void wanted_signals(sigset_t *set) {
@@ -79,7 +89,10 @@ static int wait_for_end(Coordinator *coordinator, const sigset_t *signals, const
 }
 
 static int serve(const CoordinatorOptions *options, const char *data_dir, const CoordinatorDeps *outside) {
+    OWN(freep) char *store_url = NULL;
     int wrong = check_options(options);
+    if (wrong == 0)
+        wrong = choose_store(options, &store_url);
     if (wrong != 0)
         return wrong;
     sigset_t signals;
@@ -95,6 +108,7 @@ static int serve(const CoordinatorOptions *options, const char *data_dir, const 
     CoordinatorDeps deps = *outside;
     deps.options = options;
     deps.data_dir = data_dir;
+    deps.store_url = store_url;
     deps.log = &log;
     deps.on_broken = tell_broken;
     OWN(buffer_deinit) Buffer reason;

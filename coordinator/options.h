@@ -8,7 +8,8 @@
 typedef struct CoordinatorOptions {
     const char *data; /* NULL: see options_data_dir */
     /* serve */
-    const char *store, *http, *https;
+    const char *store, *store_environment, *store_file; /* see coordinator/store_choice.h */
+    const char *http, *https;
     OptionList nng;
     const char *tls_cert, *tls_key, *agents;
     bool is_nng_insecure;

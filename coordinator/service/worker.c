@@ -274,6 +274,8 @@ static void step_backup(Worker *w) {
         (void)work_answer(work, &answer);
     } else if (r == -EEXIST) {
         work_refuse(work, OUTCOME_EXISTS, "path", (Slice)SLICE_LITERAL("there is a file already: name another"));
+    } else if (r == -ENOTSUP) {
+        work_refuse(work, OUTCOME_WRONG_STATE, NULL, slice_of(store_reason(w->o.store)));
     } else {
         note_failure(w, r, "a backup");
         work_refuse(work, OUTCOME_STORE_UNAVAILABLE, "path", slice_of(store_reason(w->o.store)));

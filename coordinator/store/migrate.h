@@ -1,20 +1,11 @@
-/* The migrations the program carries, and the one function that applies them. */
+/* The one function that applies SQLite's migrations. */
 #pragma once
 
 #include <sqlite3.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "base/buffer.h"
-
-typedef struct Migration {
-    int version; /* 1, 2, … */
-    const char *name, *sql;
-} Migration;
-
-/* Written by cmake/EmbedSql.cmake from schema/NNNN_name.sql. */
-extern const Migration migrations[];
-extern const size_t migration_count;
+#include "store/migrations.h"
 
 /* Marks the file as ours (PRAGMA application_id): "SOst". */
 #define STORE_APPLICATION_ID 0x534f7374

@@ -1,7 +1,7 @@
 /*
  * Where the rows are kept. Loads and saves working sets; knows no rule but the sort orders of what it finds.
  *
- * One engine per StoreVtable; SQLite now, PostgreSQL later, an array in the tests: one contract suite runs them all.
+ * One engine per StoreVtable: SQLite, PostgreSQL, an array in the tests. One contract suite runs them all.
  * Synchronous; a Store belongs to the one thread that made a call on it first (the worker), after store_open returned;
  * store_sync alone is any thread's.
  *
@@ -31,8 +31,10 @@ enum {
 };
 
 typedef struct StoreOptions {
-    const char *data_dir; /* SQLite: holds stacks.db */
+    const char *data_dir; /* locked as long as the store is open; SQLite: holds stacks.db; PostgreSQL: may be NULL */
     const char *vfs;      /* SQLite: name of a registered VFS, or NULL (tests inject faults there) */
+    const char *url;      /* PostgreSQL: postgres://… */
+    bool is_alone;        /* PostgreSQL: refuse a database that another coordinator uses (STORE_LOCKED) */
     const Clock *clock;
     const char
         *program; /* "stack-coordinator 0.1.0": noted in the schema, told when a schema is too new; may be NULL */
@@ -101,16 +103,22 @@ bool store_is_complete(const StoreVtable *vtable);
 /* Opens or creates, migrates forward, refuses what is newer or locked. 0 | STORE_LOCKED | STORE_NEWER_SCHEMA | STORE_FULL |
  * STORE_IO | -EBADMSG (not our database, or damaged) | -errno, with one sentence in `reason` (may be NULL). The clock and strings of `options` must outlive the store. */
 int store_open_sqlite(Store **out, const StoreOptions *options, Buffer *reason) MUST_USE;
+/* Likewise, on a server. Refuses one that cannot keep a promise (no fsync, no synchronous_commit, a standby, a pooler of
+ * transactions, too old) and a URL that is none: -EINVAL. A newer schema will do if it says so. */
+int store_open_postgres(Store **out, const StoreOptions *options, Buffer *reason) MUST_USE;
+/* Whether a PostgreSQL URL says a password, or may: what cannot be read is taken for one that does. */
+bool store_url_has_password(const char *url);
 Store *store_close(Store *store); /* takes NULL, returns NULL; checkpoints when it can */
 
-/* 0 | STORE_FULL | STORE_IO | STORE_BROKEN | -ENOMEM: and then rolled back. */
+/* 0 | STORE_FULL | STORE_IO | STORE_BROKEN | -ENOMEM: and then rolled back. STORE_IO also while a server is away. */
 int store_begin(Store *store) MUST_USE;
 /* Loads every want that is not loaded yet, of all sets; the project row first. A missing project is
- * set->is_project_missing, not an error. Same results as store_begin. */
+ * set->is_project_missing, not an error. Same results as store_begin, and STORE_CONFLICT. */
 int store_load(Store *store, WorkingSet **sets, size_t count) MUST_USE;
-/* Writes each changed row once, in its final image, guarded by the image loaded; then events, then the project row. */
+/* Writes each changed row once, in its final image, guarded by the image loaded; then events, then the project row. What
+ * is wrong with that (STORE_CONFLICT) it may leave for store_commit to say. */
 int store_save(Store *store, WorkingSet **sets, size_t count) MUST_USE;
-/* 0: decided, not durable yet. STORE_FULL, STORE_IO, STORE_CONFLICT, -ENOMEM: certainly nothing happened, rolled back.
+/* 0: decided, not durable yet (on a server it is). STORE_FULL, STORE_IO, STORE_CONFLICT, -ENOMEM: certainly nothing happened, rolled back.
  * STORE_UNKNOWN: rolled back, but a crash may bring it back; answer 503. STORE_BROKEN: likewise, and the process has to end. */
 int store_commit(Store *store) MUST_USE;
 /* 0: everything committed before the call is durable. STORE_UNKNOWN: maybe; it stays decided, and a later sync may still
@@ -137,7 +145,8 @@ int store_counts(Store *store, StoreCounts *out) MUST_USE;
  * the round is complete; or an error. */
 int store_prune(Store *store, int64_t events_before_ms, int64_t requests_before_ms, size_t budget) MUST_USE;
 /* An online copy to `path`, some pages per call. 0: call again; STORE_DONE: complete, synced, renamed into place; or an
- * error, the partial file removed. Refuses an existing path (-EEXIST). path NULL: gives up the copy under way. */
+ * error, the partial file removed. Refuses an existing path (-EEXIST). path NULL: gives up the copy under way. -ENOTSUP:
+ * this engine has other means, store_reason says which. */
 int store_backup_step(Store *store, const char *path) MUST_USE;
 /* Called when there is nothing to do, for what can wait: flushes and checkpoints, if there is anything to (past a ceiling
  * store_begin does). 0 or an error worth a log line. */

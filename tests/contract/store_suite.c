@@ -73,6 +73,12 @@ static int save(World *w) {
     return store_save(w->store, sets, 1);
 }
 
+/* An engine may say with COMMIT what is wrong with a row. */
+static int save_and_commit(World *w) {
+    int r = save(w);
+    return r == 0 ? store_commit(w->store) : r;
+}
+
 static void commit(World *w) {
     char reason[STORE_REASON_SIZE];
     assert_int_equal(save(w), 0);
@@ -177,6 +183,12 @@ static void assert_stack(const StackRow *a, const StackRow *b) {
     assert_int_equal(a->quiet_until_ms, b->quiet_until_ms);
     assert_int_equal(a->dirty_since, b->dirty_since);
     assert_int_equal(a->clean_failures, b->clean_failures);
+    assert_true(slice_equal(a->before.branch, b->before.branch));
+    assert_int_equal(a->before.requested, b->before.requested);
+    assert_int_equal(a->before.requested_ms, b->before.requested_ms);
+    assert_int_equal(a->quiet_seconds, b->quiet_seconds);
+    assert_int_equal(a->quiet_untold_seconds, b->quiet_untold_seconds);
+    assert_int_equal(a->quiet_ticket, b->quiet_ticket);
 }
 
 static const StackRow full_stack = {.number = 1,
@@ -200,7 +212,11 @@ static const StackRow full_stack = {.number = 1,
                                     .holder_json = SLICE_LITERAL("{\"job\":\"e2e\"}"),
                                     .quiet_until_ms = 8,
                                     .dirty_since = 9,
-                                    .clean_failures = 2};
+                                    .clean_failures = 2,
+                                    .before = {SLICE_LITERAL("release/1"), 10, 11},
+                                    .quiet_seconds = 12,
+                                    .quiet_untold_seconds = 13,
+                                    .quiet_ticket = 14};
 
 /* ---- projects ---- */
 
@@ -232,6 +248,7 @@ static void every_column_of_a_project_comes_back(void **state) {
     p->created_ms = 14;
     p->stack_count = 15;
     p->leased_count = 16;
+    p->queued_count = 21;
     p->first_unused = 17;
     p->last_generation = 9007199254740991;
     p->last_ticket = 19;
@@ -253,6 +270,7 @@ static void every_column_of_a_project_comes_back(void **state) {
     assert_int_equal(p->created_ms, saved.created_ms);
     assert_int_equal(p->stack_count, saved.stack_count);
     assert_int_equal(p->leased_count, saved.leased_count);
+    assert_int_equal(p->queued_count, saved.queued_count);
     assert_int_equal(p->first_unused, saved.first_unused);
     assert_int_equal(p->last_generation, saved.last_generation);
     assert_int_equal(p->last_ticket, saved.last_ticket);
@@ -416,6 +434,29 @@ static void free_oldest_is_oldest_requested_first(void **state) {
     store_rollback(w->store);
 }
 
+static void dirty_longest_comes_first(void **state) {
+    static const int64_t since[] = {30, 10, 20, 5};
+    World *w = *state;
+    make_project(w, "shop");
+    begin(w, "shop");
+    for (int i = 0; i < 4; i++) {
+        StackRow row = stack_row(w, i + 1, STACK_DIRTY, "main", 100 - i);
+        row.dirty_since = since[i];
+        row.quiet_until_ms = i == 3 ? 1 : 0; /* nobody cleans what is quiet */
+        (void)add_stack(w, row);
+    }
+    (void)add_stack(w, stack_row(w, 5, STACK_AVAILABLE, "main", 1));
+    commit(w);
+    begin(w, "shop");
+    assert_int_equal(want(w, (RowWant){.query = ROWS_DIRTY_OLDEST, .limit = 2})->edge, 20);
+    assert_string_equal(loaded_stacks(w), "2 3");
+    store_rollback(w->store);
+    begin(w, "shop");
+    assert_int_equal(want(w, (RowWant){.query = ROWS_DIRTY_OLDEST, .limit = 4})->edge, 0);
+    assert_string_equal(loaded_stacks(w), "2 3 1");
+    store_rollback(w->store);
+}
+
 static void highest_number_leaves_out_retiring(void **state) {
     World *w = *state;
     make_stacks(w);
@@ -575,13 +616,13 @@ static void row_that_is_not_as_loaded_is_a_conflict(void **state) {
     make_stacks(w);
     change_all(w);
     working_set_stack(&w->set, 1)->loaded_generation++;
-    assert_int_equal(save(w), STORE_CONFLICT);
+    assert_int_equal(save_and_commit(w), STORE_CONFLICT);
     store_rollback(w->store);
     assert_nothing_of_the_set_is_there(w);
 
     change_all(w);
     working_set_stack(&w->set, 1)->loaded_state = STACK_LEASED;
-    assert_int_equal(save(w), STORE_CONFLICT);
+    assert_int_equal(save_and_commit(w), STORE_CONFLICT);
     store_rollback(w->store);
     assert_nothing_of_the_set_is_there(w);
 
@@ -589,13 +630,13 @@ static void row_that_is_not_as_loaded_is_a_conflict(void **state) {
     StackSlot *slot = working_set_stack(&w->set, 1);
     slot->loaded_generation++;
     assert_int_equal(stack_slot_deleted(&w->set, slot), 0);
-    assert_int_equal(save(w), STORE_CONFLICT);
+    assert_int_equal(save_and_commit(w), STORE_CONFLICT);
     store_rollback(w->store);
     assert_nothing_of_the_set_is_there(w);
 
     change_all(w);
     (void)add_stack(w, stack_row(w, 2, STACK_LEASED, "x", 1)); /* is there already, though never loaded */
-    assert_int_equal(save(w), STORE_CONFLICT);
+    assert_int_equal(save_and_commit(w), STORE_CONFLICT);
     store_rollback(w->store);
     assert_nothing_of_the_set_is_there(w);
 }
@@ -682,7 +723,88 @@ static void request_id_is_unique_in_its_project_only(void **state) {
     begin(w, "one");
     row.ticket = 2;
     assert_int_equal(working_set_add_request(&w->set, &row, &slot), 0);
-    assert_int_equal(save(w), STORE_CONFLICT);
+    assert_int_equal(save_and_commit(w), STORE_CONFLICT);
+    store_rollback(w->store);
+}
+
+/* 1, 3, 6 wait for a test, 2 to clean, 4 was not heard of for long, 5 has been served. */
+static void make_queue(World *w) {
+    make_project(w, "shop");
+    begin(w, "shop");
+    for (int64_t ticket = 6; ticket >= 1; ticket--) {
+        RequestSlot *slot;
+        RequestRow row = {.ticket = ticket,
+                          .state = ticket == 5 ? REQUEST_LIVE : REQUEST_QUEUED,
+                          .is_heard = ticket != 4,
+                          .purpose = ticket == 2 ? PURPOSE_CLEAN : PURPOSE_TEST,
+                          .lease_seconds = FIELD_ABSENT};
+        assert_int_equal(working_set_add_request(&w->set, &row, &slot), 0);
+    }
+    w->set.project.queued_count = 5;
+    working_set_project_changed(&w->set);
+    commit(w);
+}
+
+/* Tickets of the set's requests in the order they were loaded. */
+static const char *loaded_requests(World *w) {
+    static char out[256];
+    int length = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < w->set.request_count; i++)
+        length += snprintf(out + length, sizeof out - (size_t)length, "%s%lld", i > 0 ? " " : "",
+                           (long long)w->set.requests[i]->row.ticket);
+    return out;
+}
+
+static void queue_is_of_one_purpose_and_by_ticket(void **state) {
+    World *w = *state;
+    make_queue(w);
+    begin(w, "shop");
+    assert_int_equal(want(w, (RowWant){.query = ROWS_QUEUE, .purpose = PURPOSE_TEST, .limit = 2})->edge, 3);
+    assert_string_equal(loaded_requests(w), "1 3");
+    assert_true(w->set.requests[0]->was_waiting);
+    store_rollback(w->store);
+    begin(w, "shop");
+    assert_int_equal(want(w, (RowWant){.query = ROWS_QUEUE, .purpose = PURPOSE_TEST, .limit = 4})->edge, 0);
+    assert_string_equal(loaded_requests(w), "1 3 6");
+    store_rollback(w->store);
+    begin(w, "shop");
+    assert_int_equal(want(w, (RowWant){.query = ROWS_QUEUE, .purpose = PURPOSE_CLEAN, .limit = 1})->edge, 2);
+    assert_string_equal(loaded_requests(w), "2");
+    store_rollback(w->store);
+}
+
+static void place_in_the_queue_is_counted(void **state) {
+    static const struct {
+        int purpose;
+        int64_t ticket, before;
+    } places[] = {{PURPOSE_TEST, 6, 2}, {PURPOSE_TEST, 3, 1}, {PURPOSE_TEST, 1, 0}, {PURPOSE_CLEAN, 6, 1}};
+    World *w = *state;
+    make_queue(w);
+    begin(w, "shop");
+    for (size_t i = 0; i < COUNT_OF(places); i++)
+        assert_int_equal(
+            want(w, (RowWant){.query = ROWS_QUEUED_BEFORE, .purpose = places[i].purpose, .number = places[i].ticket})
+                ->count,
+            places[i].before);
+    assert_int_equal(w->set.request_count, 0);
+    store_rollback(w->store);
+}
+
+static void request_leaves_the_queue_and_comes_back(void **state) {
+    World *w = *state;
+    make_queue(w);
+    begin(w, "shop");
+    (void)want(w, (RowWant){.query = ROWS_QUEUE, .purpose = PURPOSE_TEST, .limit = 1});
+    (void)want(w, (RowWant){.query = ROWS_REQUEST_BY_TICKET, .number = 4, .limit = 1});
+    working_set_request(&w->set, 1)->row.state = REQUEST_LIVE;
+    working_set_request(&w->set, 4)->row.is_heard = true;
+    request_slot_changed(working_set_request(&w->set, 1));
+    request_slot_changed(working_set_request(&w->set, 4));
+    commit(w);
+    begin(w, "shop");
+    (void)want(w, (RowWant){.query = ROWS_QUEUE, .purpose = PURPOSE_TEST, .limit = 9});
+    assert_string_equal(loaded_requests(w), "3 4 6");
     store_rollback(w->store);
 }
 
@@ -724,7 +846,7 @@ static void keys_are_found_over_all_projects(void **state) {
     assert_int_equal(key.last_used_ms, 0);
     begin(w, "one");
     add_key(w, "k-early", "one", 40);
-    assert_int_equal(save(w), STORE_CONFLICT);
+    assert_int_equal(save_and_commit(w), STORE_CONFLICT);
     store_rollback(w->store);
 }
 
@@ -770,6 +892,15 @@ static int list_event(void *arg, const EventRow *row) {
 static int list_project(void *arg, const ProjectRow *row) {
     return listed(arg, "%.*s ", SLICE_PRINT(row->name));
 }
+static int list_request(void *arg, const RequestRow *row) {
+    return listed(arg, "%lld ", (long long)row->ticket);
+}
+static int list_watched_stack(void *arg, const ProjectRow *project, const StackRow *row) {
+    return listed(arg, "%.*s/%.*s ", SLICE_PRINT(project->name), SLICE_PRINT(row->name));
+}
+static int list_watched_request(void *arg, const ProjectRow *project, const RequestRow *row) {
+    return listed(arg, "%.*s/%lld ", SLICE_PRINT(project->name), (long long)row->ticket);
+}
 static int list_key(void *arg, const KeyRow *row) {
     return listed(arg, "%.*s/%.*s ", SLICE_PRINT(row->project), SLICE_PRINT(row->id));
 }
@@ -777,7 +908,14 @@ static int list_key(void *arg, const KeyRow *row) {
 static const char *list_until(World *w, ReadQuery query, int stop_after, int expected) {
     static Listing l;
     l = (Listing){.stop_after = stop_after};
-    StoreRows rows = {.stack = list_stack, .event = list_event, .project = list_project, .key = list_key, .arg = &l};
+    StoreRows rows = {.stack = list_stack,
+                      .request = list_request,
+                      .event = list_event,
+                      .watched_stack = list_watched_stack,
+                      .watched_request = list_watched_request,
+                      .project = list_project,
+                      .key = list_key,
+                      .arg = &l};
     assert_int_equal(store_read(w->store, &query, &rows), expected);
     return l.out;
 }
@@ -799,6 +937,65 @@ static void stacks_are_listed_by_number(void **state) {
     assert_string_equal(list(w, query), "");
     query.after = INT64_MAX;
     assert_string_equal(list(w, query), "");
+}
+
+static void queue_is_listed_by_ticket(void **state) {
+    World *w = *state;
+    make_queue(w);
+    ReadQuery query = {.list = LIST_QUEUE, .project = slice_of("shop"), .after = FIELD_ABSENT};
+    assert_string_equal(list(w, query), "1 2 3 4 6 ");
+    query.after = 2;
+    query.limit = 2;
+    assert_string_equal(list(w, query), "3 4 ");
+}
+
+static void lists_of_no_project_are_not_found(void **state) {
+    World *w = *state;
+    make_project(w, "shop");
+    begin(w, "shop");
+    w->set.project.is_deleted = true;
+    add_event(w, 1, SLICE_ABSENT, "deleted");
+    commit(w);
+    static const ListQuery lists[] = {LIST_STACKS, LIST_QUEUE, LIST_KEYS};
+    for (size_t i = 0; i < COUNT_OF(lists); i++) {
+        ReadQuery query = {.list = lists[i], .project = slice_of("shop"), .after = FIELD_ABSENT};
+        (void)list_until(w, query, 0, STORE_NOT_FOUND);
+        query.project = slice_of("nobody");
+        (void)list_until(w, query, 0, STORE_NOT_FOUND);
+    }
+    ReadQuery history = {.list = LIST_EVENTS, .project = slice_of("shop"), .after = FIELD_ABSENT};
+    assert_string_equal(list(w, history), "1 ");
+    assert_string_equal(list(w, (ReadQuery){.list = LIST_PROJECTS}), "");
+}
+
+/* Of each kind one that time ends, and one that it does not. */
+static void what_time_ends_is_watched(void **state) {
+    World *w = *state;
+    make_queue(w);
+    begin(w, "shop");
+    StackRow bound = stack_row(w, 1, STACK_LEASED, "main", 1), plain = stack_row(w, 2, STACK_LEASED, "main", 2),
+             uncollected = stack_row(w, 3, STACK_LEASED, "main", 3), quiet = stack_row(w, 4, STACK_DIRTY, "main", 4),
+             free = stack_row(w, 5, STACK_AVAILABLE, "main", 5);
+    bound.ticket = 11;
+    bound.lease_seconds = 300;
+    bound.is_collected = true;
+    plain.ticket = 12;
+    plain.is_collected = true;
+    uncollected.ticket = 13;
+    quiet.quiet_until_ms = 1;
+    const StackRow *const rows[] = {&bound, &plain, &uncollected, &quiet, &free};
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        (void)add_stack(w, *rows[i]);
+    commit(w);
+    const char *found = list(w, (ReadQuery){.list = LIST_WATCHED, .after = FIELD_ABSENT});
+    static const char *const watched[] = {"shop/test-1 ", "shop/test-3 ", "shop/test-4 ", "shop/1 ",
+                                          "shop/2 ",      "shop/3 ",      "shop/4 ",      "shop/6 "};
+    size_t length = 0;
+    for (size_t i = 0; i < COUNT_OF(watched); i++) {
+        assert_non_null(strstr(found, watched[i]));
+        length += strlen(watched[i]);
+    }
+    assert_int_equal(strlen(found), length); /* and nothing else */
 }
 
 static void callers_stop_a_list(void **state) {
@@ -1030,6 +1227,7 @@ int store_suite_run(const char *engine, StoreOpener open, void (*close)(void *ar
         TEST(free_on_branch_is_last_requested_first),
         TEST(free_at_commit_leaves_out_unknown_content),
         TEST(free_oldest_is_oldest_requested_first),
+        TEST(dirty_longest_comes_first),
         TEST(highest_number_leaves_out_retiring),
         TEST(unused_numbers_are_the_gaps_then_the_end),
         TEST(unused_numbers_end_within_a_gap),
@@ -1041,9 +1239,15 @@ int store_suite_run(const char *engine, StoreOpener open, void (*close)(void *ar
         TEST(row_that_is_not_as_loaded_is_a_conflict),
         TEST(every_column_of_a_request_comes_back),
         TEST(request_id_is_unique_in_its_project_only),
+        TEST(queue_is_of_one_purpose_and_by_ticket),
+        TEST(place_in_the_queue_is_counted),
+        TEST(request_leaves_the_queue_and_comes_back),
         TEST(keys_are_found_over_all_projects),
         TEST(use_of_a_key_is_noted),
         TEST(stacks_are_listed_by_number),
+        TEST(queue_is_listed_by_ticket),
+        TEST(lists_of_no_project_are_not_found),
+        TEST(what_time_ends_is_watched),
         TEST(callers_stop_a_list),
         TEST(projects_and_keys_are_listed_in_order),
         TEST(counts_are_by_state),

@@ -26,19 +26,28 @@ LEASES_MIN = 5  # a history of fewer says little
 PATIENCE = 60  # seconds for them, and for the deaths, on a machine that has other things to do
 HOUR_MS = 3600 * 1000
 
-POINTS = sorted(
-    point
-    for folder in ("coordinator", "tests/history")
-    for source in (ROOT / folder).rglob("*.c")
-    for point in re.findall(r'FAILPOINT\("([a-z-]+)"\)', source.read_text(encoding="utf-8"))
-)
+# What a coordinator never comes to, by where it keeps its rows: points in the files of the other store.
+OTHERS = {"sqlite": ("postgres",), "postgres": ("sqlite", "change_log", "migrate", "volatile_disk")}
+
+
+def points(store):
+    return sorted({
+        point
+        for folder in ("coordinator", "tests/history")
+        for source in (ROOT / folder).rglob("*.c")
+        if not source.name.startswith(OTHERS[store])
+        for point in re.findall(r'FAILPOINT\("([a-z-]+)"\)', source.read_text(encoding="utf-8"))
+    })  # fmt: skip
+
+
+POINTS = points("sqlite")
 AT_START = {"migrating", "migrated", "opened", "started"}
 ONCE = AT_START | {"replaying"}  # a start
 AT_END = {"draining", "drained", "closing", "closed"}
 # The process dies when it comes to a point for the nth time; n is at most 3, but for points that are passed often.
 PASSED_OFTEN = dict.fromkeys(
-    ("answered", "committed", "decided", "disk-sync", "disk-synced", "disk-written", "published", "saved", "sending",
-     "replying", "synced", "taken"), 150,
+    ("answered", "committed", "committing", "decided", "disk-sync", "disk-synced", "disk-written", "published", "saved",
+     "sending", "replying", "synced", "taken"), 150,
 ) | dict.fromkeys(("granted", "parked", "renewed", "woken"), 20)  # fmt: skip
 
 
@@ -51,18 +60,21 @@ class FaultyCoordinator(Coordinator):
 
 
 class Run:
-    """`deeds`: what else happens to the coordinator and the jobs, drawn again and again."""
+    """`deeds`: what else happens, to the coordinator or the jobs, again and again. `server`: where the rows are."""
 
-    def __init__(self, folder, seed, *, point=None, deeds=("force",), seconds=4, program=FaultyCoordinator.program):
+    def __init__(self, folder, seed, *, point=None, deeds=("force",), seconds=4, program=FaultyCoordinator.program,
+                 server=None):  # fmt: skip
         self.seed, self.point, self.deeds, self.seconds = seed, point, deeds, seconds
         self.random = random.Random(seed)
         self.folder = pathlib.Path(folder)
         self.steps = self.folder / "steps"
         self.steps.write_bytes(struct.pack("q", 0))
         self.proxies = [Proxy(f"{seed}/http"), Proxy(f"{seed}/nng")]
-        self.coordinator = FaultyCoordinator(self.folder / "data")
+        self.server, self.database = server, server.database() if server is not None else None
+        store = ("--store", server.url(self.database)) if server is not None else ()
+        self.coordinator = FaultyCoordinator(self.folder / "data", *store)
         self.coordinator.program = program
-        self.deaths, self.ends = 0, 0
+        self.deaths, self.ends, self.sessions_ended = 0, 0, 0
         self.actors, self.files = [], []
 
     # ---- the coordinator ----
@@ -140,6 +152,13 @@ class Run:
 
     def deed_backup(self):
         self.admin("backup", self.folder / f"backup-{self.random.getrandbits(40)}")
+
+    def deed_session(self):
+        """The server ends the coordinator's session, whatever is under way on it."""
+        self.sessions_ended += self.server.run(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{self.database}' "
+            "AND application_name = 'stack-coordinator'"
+        ).count("t")
 
     def admin(self, *words):
         """It may die meanwhile, and a stack may be free; but not a word may be wrong."""

@@ -1,9 +1,12 @@
 """Fixtures: a daemon of one's own, a shared one for what changes nothing, a clone."""
 
+import os
 import signal
 
 import pytest
-from programs import Coordinator, git
+from programs import Coordinator, Server, git
+
+STORE = os.environ.get("STORE", "sqlite")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -14,13 +17,37 @@ def signals_that_are_heard():
             signal.signal(number, signal.SIG_DFL)
 
 
+@pytest.fixture(scope="session")
+def server():
+    """A PostgreSQL server that starts when the first test wants it."""
+    started = Server()
+    yield started
+    started.stop()
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "sqlite: about the file in the data folder")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Once with STORE=postgres: everything but what is about SQLite's file."""
+    if STORE == "postgres":
+        items[:] = [item for item in items if item.get_closest_marker("sqlite") is None]
+
+
 @pytest.fixture
-def start(tmp_path):
-    """Starts coordinators; each is stopped at the end, and must then exit 0."""
+def start(tmp_path, request):
+    """Starts coordinators; each is stopped at the end, and must then exit 0. With STORE=postgres each data folder has a
+    database of its own."""
     started = []
+    stores = {}  # data folder → the options that lead to its rows
 
     def starter(*options, data=None, **more):
-        coordinator = Coordinator(data or tmp_path / "data", *options, **more).start()
+        data = data or tmp_path / "data"
+        if STORE == "postgres" and data not in stores:
+            server = request.getfixturevalue("server")
+            stores[data] = ("--store", server.url(server.database()))
+        coordinator = Coordinator(data, *stores.get(data, ()), *options, **more).start()
         started.append(coordinator)
         return coordinator
 

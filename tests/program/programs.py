@@ -120,6 +120,45 @@ class NngClient:
         self.socket.close()
 
 
+class Server:
+    """A PostgreSQL server of the test's own (tests/postgres/server): `url(database)`, `run(sql)`."""
+
+    script = pathlib.Path(__file__).parent.parent / "postgres" / "server"
+
+    def __init__(self, *settings):
+        self.process = subprocess.Popen(
+            [self.script, *settings], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.folder, self.port = self.process.stdout.readline().split()
+        self.numbers = itertools.count(1)
+
+    def url(self, database="postgres", user="postgres"):
+        return f"postgres://{user}@127.0.0.1:{self.port}/{database}"
+
+    def run(self, sql, database="postgres"):
+        done = subprocess.run(
+            ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", self.url(database), "-c", sql],
+            check=True, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        return done.stdout.strip()
+
+    def database(self):
+        """A new one, its name."""
+        name = f"stacks{next(self.numbers)}"
+        self.run(f"CREATE DATABASE {name}")
+        return name
+
+    def signal(self, number):
+        """To the server's first process."""
+        pid = int((pathlib.Path(self.folder) / "data" / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, number)
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait(60)
+        self.process.stdout.close()
+
+
 class Coordinator:
     """One daemon on a data folder; start, stop and kill it as often as a test likes."""
 

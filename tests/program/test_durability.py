@@ -116,6 +116,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", where], check=True)
 
 
+@pytest.mark.sqlite
 def test_a_full_disk_is_refused_loudly_and_heals_without_a_restart(small_disk, start):
     coordinator = start(data=small_disk / "data")
     key = coordinator.project()
@@ -181,6 +182,7 @@ def test_a_second_daemon_on_the_same_data_is_refused(coordinator):
     assert coordinator.http(None).raw("GET", "/readyz").status == 200
 
 
+@pytest.mark.sqlite
 def test_a_backup_taken_under_load_is_whole(start, tmp_path):
     coordinator = start()
     key = coordinator.project()

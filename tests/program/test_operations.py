@@ -189,11 +189,7 @@ def test_options_have_twins_help_man_and_completion():
         assert wrong.returncode == 64 and "--help" in wrong.stderr
 
 
-def test_a_url_with_a_password_or_of_another_store_is_refused(tmp_path):
-    with pytest.raises(AssertionError, match="exit 64|exit 78|exit 1"):
-        Coordinator(tmp_path / "d", "--store", "postgres://u:secret@127.0.0.1/x").start()
-
-
+@pytest.mark.sqlite
 def test_a_newer_database_is_refused(coordinator):
     coordinator.stop()
     database = coordinator.data / "stacks.db"

@@ -548,7 +548,8 @@ static bool is_listed(const ReadQuery *q, const void *row) {
         return slice_equal(event->project, q->project) && (q->after == FIELD_ABSENT || event->row.id > q->after) &&
                (slice_is_absent(q->stack_name) || slice_equal(event->row.stack_name, q->stack_name));
     case LIST_PROJECTS:
-        return slice_is_absent(q->after_text) || slice_compare(project->name, q->after_text) > 0;
+        return !project->is_deleted &&
+               (slice_is_absent(q->after_text) || slice_compare(project->name, q->after_text) > 0);
     case LIST_QUEUE:
         return slice_equal(request->project, q->project) && request->row.state == REQUEST_QUEUED &&
                (q->after == FIELD_ABSENT || request->row.ticket > q->after);
@@ -594,10 +595,19 @@ static int read_watched(const ArrayStore *s, const StoreRows *rows) {
     return r;
 }
 
+/* A deleted project has nothing left but its history. */
+static bool is_list_of_nobody(const ArrayStore *s, const ReadQuery *q) {
+    const ProjectRow *project = find_project(s, q->project);
+    bool is_of_all = q->list == LIST_PROJECTS || (q->list == LIST_KEYS && slice_is_absent(q->project));
+    return !is_of_all && (project == NULL || (project->is_deleted && q->list != LIST_EVENTS));
+}
+
 static int array_read(Store *store, const ReadQuery *q, const StoreRows *rows) {
     const ArrayStore *s = array_of(store);
     if (q->list == LIST_WATCHED)
         return read_watched(s, rows);
+    if (is_list_of_nobody(s, q))
+        return STORE_NOT_FOUND;
     const struct {
         const Table *table;
         int (*order)(const void *, const void *);

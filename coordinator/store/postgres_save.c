@@ -1,0 +1,184 @@
+/*
+ * Changed rows → one statement for each table and kind of change, whatever the number of rows or projects. They are sent
+ * and not waited for: what is wrong with them, COMMIT says.
+ *
+ * The project's lock alone would keep rows as they were loaded. The guards stand behind it: a lock that was lost or not
+ * taken, by a bug or by a promoted standby that had not heard of it, must not overwrite anybody's lease.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+
+#include "store/postgres.h"
+
+/* ---- which rows ---- */
+
+static int rows_init(PostgresStore *s, Rows *rows, size_t most) {
+    *rows = (Rows){.count = 0};
+    if (most == 0)
+        return 0;
+    *rows = (Rows){.rows = arena_alloc(&s->scratch, most * sizeof *rows->rows),
+                   .projects = arena_alloc(&s->scratch, most * sizeof *rows->projects)};
+    return rows->rows != NULL && rows->projects != NULL ? 0 : -ENOMEM;
+}
+
+static void rows_add(Rows *rows, Slice project, const void *row) {
+    assert(rows->rows != NULL);
+    rows->rows[rows->count] = row;
+    rows->projects[rows->count++] = project;
+}
+
+/* Everything of one table that a set may have changed. */
+typedef struct Part {
+    size_t (*count)(const WorkingSet *set);
+    /* Row `at`, and how it changed. */
+    RowChange (*at)(const WorkingSet *set, size_t at, const void **row);
+} Part;
+
+static size_t project_count(const WorkingSet *set) {
+    (void)set;
+    return 1;
+}
+static RowChange project_at(const WorkingSet *set, size_t at, const void **row) {
+    (void)at;
+    *row = &set->project;
+    return set->project_change;
+}
+static size_t stack_count(const WorkingSet *set) {
+    return set->stack_count;
+}
+static RowChange stack_at(const WorkingSet *set, size_t at, const void **row) {
+    *row = set->stacks[at];
+    return set->stacks[at]->change;
+}
+static size_t request_count(const WorkingSet *set) {
+    return set->request_count;
+}
+static RowChange request_at(const WorkingSet *set, size_t at, const void **row) {
+    *row = set->requests[at];
+    return set->requests[at]->change;
+}
+static size_t key_count(const WorkingSet *set) {
+    return set->key_count;
+}
+static RowChange key_at(const WorkingSet *set, size_t at, const void **row) {
+    *row = set->keys[at];
+    return set->keys[at]->change;
+}
+static size_t event_count(const WorkingSet *set) {
+    return set->event_count;
+}
+static RowChange event_at(const WorkingSet *set, size_t at, const void **row) {
+    *row = &set->events[at];
+    return ROW_NEW;
+}
+
+static const Part projects = {project_count, project_at}, stacks = {stack_count, stack_at},
+                  requests = {request_count, request_at}, keys = {key_count, key_at}, events = {event_count, event_at};
+
+/* In this order: what a row makes room for comes before what takes the room. */
+static const struct {
+    PostgresStatement statement;
+    const Table *table;
+    const Part *part;
+    RowChange change;
+} writes[] = {
+    {PG_STACK_DELETE, &postgres_stacks, &stacks, ROW_DELETED},
+    {PG_STACK_UPDATE, &postgres_stacks, &stacks, ROW_CHANGED},
+    {PG_STACK_INSERT, &postgres_stacks, &stacks, ROW_NEW},
+    {PG_REQUEST_UPDATE, &postgres_requests, &requests, ROW_CHANGED},
+    {PG_REQUEST_INSERT, &postgres_requests, &requests, ROW_NEW},
+    {PG_KEY_DELETE, &postgres_keys, &keys, ROW_DELETED},
+    {PG_KEY_UPDATE, &postgres_keys, &keys, ROW_CHANGED},
+    {PG_KEY_INSERT, &postgres_keys, &keys, ROW_NEW},
+    {PG_EVENT_INSERT, &postgres_events, &events, ROW_NEW},
+    {PG_PROJECT_UPDATE, &postgres_projects, &projects, ROW_CHANGED},
+    {PG_PROJECT_INSERT, &postgres_projects, &projects, ROW_NEW},
+};
+
+static int gather_rows(PostgresStore *s, WorkingSet *const *sets, size_t count, const Part *part, RowChange change,
+                       Rows *out) {
+    size_t most = 0;
+    const void *row;
+    for (size_t i = 0; i < count; i++)
+        most += part->count(sets[i]);
+    int r = rows_init(s, out, most);
+    for (size_t i = 0; r == 0 && i < count; i++)
+        for (size_t j = 0; j < part->count(sets[i]); j++)
+            if (part->at(sets[i], j, &row) == change)
+                rows_add(out, sets[i]->project_name, row);
+    return r;
+}
+
+/* ---- sending them ---- */
+
+/* Whether a column is a parameter: a new row has no guards, of a deleted one the keys and guards are enough. */
+static bool is_told(const Table *table, size_t column, RowChange change) {
+    bool is_key = column < table->key_count, is_guard = column >= table->column_count;
+    return change == ROW_NEW ? !is_guard : change == ROW_CHANGED || is_key || is_guard;
+}
+
+static int send_rows(PostgresStore *s, PostgresStatement statement, const Table *table, RowChange change,
+                     const Rows *rows) {
+    arguments_clear(&s->arguments);
+    if (table->belongs_to_project)
+        arguments_add_projects(&s->arguments, rows);
+    for (size_t i = 0; i < table->column_count + table->guard_count; i++)
+        if (is_told(table, i, change))
+            arguments_add_column(&s->arguments, &table->columns[i], rows);
+    return postgres_send(s, statement, &s->arguments);
+}
+
+static const WorkingSet *first_changed(WorkingSet *const *sets, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (working_set_is_changed(sets[i]))
+            return sets[i];
+    return NULL;
+}
+
+/* The number of this transaction, in the first project it changed: all of it is there if that is. */
+static int note_transaction(PostgresStore *s, Slice project) {
+    s->number++;
+    (void)snprintf(s->noted_project, sizeof s->noted_project, "%.*s", SLICE_PRINT(project));
+    arguments_clear(&s->arguments);
+    arguments_add_text(&s->arguments, project);
+    arguments_add_text(&s->arguments, slice_of(s->writer));
+    arguments_add_number(&s->arguments, s->number);
+    return postgres_send(s, PG_WRITER_NOTE, &s->arguments);
+}
+
+static int save_all(PostgresStore *s, WorkingSet *const *sets, size_t count) {
+    const WorkingSet *first = first_changed(sets, count);
+    if (first == NULL)
+        return 0;
+    int r = postgres_send_begin(s);
+    for (size_t i = 0; r == 0 && i < COUNT_OF(writes); i++) {
+        Rows rows;
+        r = gather_rows(s, sets, count, writes[i].part, writes[i].change, &rows);
+        if (r == 0 && rows.count > 0)
+            r = send_rows(s, writes[i].statement, writes[i].table, writes[i].change, &rows);
+    }
+    return r == 0 ? note_transaction(s, first->project_name) : r;
+}
+
+int postgres_save(Store *store, WorkingSet **sets, size_t count) {
+    PostgresStore *s = postgres_store(store);
+    arena_reset(&s->scratch);
+    int r = save_all(s, sets, count);
+    if (r != 0)
+        postgres_rollback(store);
+    return r;
+}
+
+int postgres_save_key_used(Store *store, Slice id, int64_t wall_ms) {
+    PostgresStore *s = postgres_store(store);
+    int r = postgres_send_begin(s);
+    arguments_clear(&s->arguments);
+    arguments_add_text(&s->arguments, id);
+    arguments_add_number(&s->arguments, wall_ms);
+    if (r == 0)
+        r = postgres_send(s, PG_KEY_USED, &s->arguments);
+    if (r != 0)
+        postgres_rollback(store);
+    return r;
+}

@@ -1,0 +1,276 @@
+/*
+ * Every statement of the PostgreSQL engine. Those that save are made from the lists of columns; of the others only the
+ * columns are, where a name stands in braces:
+ *
+ *     {project} p.*   {stack} s.*   {request} r.*   {key} k.*   {event} e.*     as columns_read expects them
+ *     {wants}         what is asked for, one row a want, and `at`, which one it is
+ *
+ * The states written as numbers are those of the partial indexes in postgres_schema/: a statement finds such an index only
+ * if it repeats its condition word for word.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "store/postgres.h"
+
+_Static_assert(STACK_AVAILABLE == 0 && STACK_DIRTY == 2 && STACK_RETIRING == 4 && REQUEST_QUEUED == 0 &&
+                   REQUEST_OVER == 2,
+               "the texts below and the schema's indexes say so");
+
+typedef enum Form { FORM_TEXT, FORM_INSERT, FORM_UPDATE, FORM_DELETE } Form;
+
+typedef struct Statement {
+    Form form;
+    const Table *table; /* of what is saved */
+    const char *text;   /* FORM_TEXT */
+} Statement;
+
+#define FREE "s.state = 0 AND s.quiet_until_ms = 0"
+#define EACH_STACK(condition, order)                                                                                   \
+    {                                                                                                                  \
+        .text = "SELECT w.at, {stack} FROM {wants} CROSS JOIN LATERAL (SELECT * FROM stack s WHERE "                   \
+                "s.project = w.project AND " condition " ORDER BY " order " LIMIT w.most) s ORDER BY w.at, " order     \
+    }
+#define EACH_REQUEST(condition)                                                                                        \
+    {                                                                                                                  \
+        .text = "SELECT w.at, {request} FROM {wants} CROSS JOIN LATERAL (SELECT * FROM request r WHERE "               \
+                "r.project = w.project AND " condition " ORDER BY r.ticket LIMIT w.most) r ORDER BY w.at, r.ticket"    \
+    }
+#define WAITING "r.purpose = w.purpose AND r.state = 0 AND r.is_heard"
+/* More numbers than a project may have stacks: at most so many are used from the first unused one on. */
+#define NUMBERS_LOOKED_AT "2000000"
+
+static const Statement statements[PG_STATEMENT_COUNT] = {
+    [PG_BEGIN] = {.text = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"},
+    [PG_COMMIT] = {.text = "COMMIT"},
+    [PG_ROLLBACK] = {.text = "ROLLBACK"},
+    /* In one order everywhere, so nobody waits in a circle. */
+    [PG_LOCK_PROJECTS] = {.text = "SELECT {project} FROM project p WHERE p.name = ANY ($1::text[]) ORDER BY p.name "
+                                  "FOR NO KEY UPDATE"},
+    [PG_LOCK_NAME] = {.text = "SELECT pg_advisory_xact_lock($1::bigint::integer, hashtext($2::text))"},
+
+    [PG_LOAD_STACK_BY_NAME] = EACH_STACK("s.name = w.text1", "s.number"),
+    [PG_LOAD_STACK_BY_NUMBER] = EACH_STACK("s.number = w.number", "s.number"),
+    [PG_LOAD_STACK_HIGHEST] = EACH_STACK("s.state <> 4", "s.number DESC"),
+    [PG_LOAD_FREE_ON_BRANCH] = EACH_STACK("s.branch = w.text1 AND " FREE, "s.requested DESC, s.number DESC"),
+    [PG_LOAD_FREE_AT_COMMIT] =
+        EACH_STACK("s.branch = w.text1 AND s.last_commit = w.text2 AND " FREE " AND NOT s.is_content_unknown",
+                   "s.requested DESC, s.number DESC"),
+    [PG_LOAD_FREE_OLDEST] = EACH_STACK(FREE, "s.requested, s.number"),
+    [PG_LOAD_DIRTY_OLDEST] = EACH_STACK("s.state = 2 AND s.quiet_until_ms = 0", "s.dirty_since"),
+    [PG_LOAD_QUEUE] = EACH_REQUEST(WAITING),
+    [PG_LOAD_QUEUED_BEFORE] =
+        {.text = "SELECT w.at, (SELECT count(*) FROM request r WHERE r.project = w.project AND " WAITING
+                 " AND r.ticket < w.number) FROM {wants} ORDER BY w.at"},
+    /* The series is made as it is looked at: what is read are the used numbers before the last one found. */
+    [PG_LOAD_NUMBERS_UNUSED] =
+        {.text = "SELECT w.at, n.number FROM {wants} CROSS JOIN LATERAL (SELECT g.number FROM "
+                 "(SELECT generate_series(f.first, f.first + " NUMBERS_LOOKED_AT ") AS number FROM (SELECT coalesce("
+                 "(SELECT p.first_unused FROM project p WHERE p.name = w.project), 1) AS first) f) g "
+                 "WHERE NOT EXISTS (SELECT 1 FROM stack s WHERE s.project = w.project AND s.number = g.number) "
+                 "LIMIT w.most) n ORDER BY w.at, n.number"},
+    [PG_LOAD_REQUEST_BY_ID] = EACH_REQUEST("r.request_id = w.text1 AND r.request_id IS NOT NULL"),
+    [PG_LOAD_REQUEST_BY_TICKET] = EACH_REQUEST("r.ticket = w.number"),
+    [PG_LOAD_KEY_BY_ID] = {.text = "SELECT w.at, {key} FROM {wants} JOIN api_key k ON k.id = w.text1 ORDER BY w.at"},
+    [PG_LOAD_KEYS] = {.text = "SELECT w.at, {key} FROM {wants} JOIN api_key k ON k.project = w.project "
+                              "ORDER BY w.at, k.created_ms, k.id"},
+
+    [PG_PROJECT_INSERT] = {FORM_INSERT, &postgres_projects, NULL},
+    [PG_PROJECT_UPDATE] = {FORM_UPDATE, &postgres_projects, NULL},
+    [PG_STACK_INSERT] = {FORM_INSERT, &postgres_stacks, NULL},
+    [PG_STACK_UPDATE] = {FORM_UPDATE, &postgres_stacks, NULL},
+    [PG_STACK_DELETE] = {FORM_DELETE, &postgres_stacks, NULL},
+    [PG_REQUEST_INSERT] = {FORM_INSERT, &postgres_requests, NULL},
+    [PG_REQUEST_UPDATE] = {FORM_UPDATE, &postgres_requests, NULL},
+    [PG_KEY_INSERT] = {FORM_INSERT, &postgres_keys, NULL},
+    [PG_KEY_UPDATE] = {FORM_UPDATE, &postgres_keys, NULL},
+    [PG_KEY_DELETE] = {FORM_DELETE, &postgres_keys, NULL},
+    [PG_KEY_USED] = {.text = "UPDATE api_key SET last_used_ms = $2::bigint WHERE id = $1::text"},
+    [PG_EVENT_INSERT] = {FORM_INSERT, &postgres_events, NULL},
+    [PG_WRITER_NOTE] = {.text = "INSERT INTO writer (project, id, number, written_at) "
+                                "VALUES ($1::text, $2::text, $3::bigint, clock_timestamp()) ON CONFLICT (project, id) "
+                                "DO UPDATE SET number = excluded.number, written_at = excluded.written_at"},
+    [PG_WRITER_NUMBER] = {.text = "SELECT number FROM writer WHERE project = $1::text AND id = $2::text"},
+
+    [PG_FIND_PROJECT] = {.text = "SELECT {project} FROM project p WHERE p.name = $1::text"},
+    [PG_FIND_KEY] = {.text = "SELECT {key}, {project} FROM api_key k JOIN project p ON p.name = k.project "
+                             "WHERE k.id = $1::text AND NOT p.is_deleted"},
+
+    /* Lists: $1 project, $2 after, $3 how many (NULL: all), $4 the stack's name. */
+    [PG_LIST_STACKS] = {.text = "SELECT {stack} FROM stack s WHERE s.project = $1::text AND s.number > $2::bigint "
+                                "ORDER BY s.number LIMIT $3::bigint"},
+    [PG_LIST_QUEUE] = {.text = "SELECT {request} FROM request r WHERE r.project = $1::text AND r.ticket > $2::bigint "
+                               "AND r.state = 0 ORDER BY r.ticket LIMIT $3::bigint"},
+    [PG_LIST_EVENTS] = {.text = "SELECT {event} FROM event e WHERE e.project = $1::text AND e.id > $2::bigint "
+                                "ORDER BY e.id LIMIT $3::bigint"},
+    [PG_LIST_EVENTS_BACKWARDS] = {.text = "SELECT {event} FROM event e WHERE e.project = $1::text AND "
+                                          "e.id > $2::bigint ORDER BY e.id DESC LIMIT $3::bigint"},
+    [PG_LIST_STACK_EVENTS] = {.text = "SELECT {event} FROM event e WHERE e.project = $1::text AND e.id > $2::bigint "
+                                      "AND e.stack_name = $4::text ORDER BY e.id LIMIT $3::bigint"},
+    [PG_LIST_STACK_EVENTS_BACKWARDS] = {.text = "SELECT {event} FROM event e WHERE e.project = $1::text AND "
+                                                "e.id > $2::bigint AND e.stack_name = $4::text ORDER BY e.id DESC "
+                                                "LIMIT $3::bigint"},
+    /* … but $2 of keys is the last one of the page before (NULL: none). */
+    [PG_LIST_KEYS] = {.text = "SELECT {key} FROM api_key k WHERE k.project = $1::text AND ($2::text IS NULL OR "
+                              "(k.created_ms, k.id) > (SELECT a.created_ms, a.id FROM api_key a WHERE a.id = $2)) "
+                              "ORDER BY k.created_ms, k.id LIMIT $3::bigint"},
+    /* Of all projects: $1 the last one of the page before, $2 how many. */
+    [PG_LIST_PROJECTS] = {.text = "SELECT {project} FROM project p WHERE p.name > coalesce($1::text, '') AND "
+                                  "NOT p.is_deleted ORDER BY p.name LIMIT $2::bigint"},
+    [PG_LIST_ALL_KEYS] = {.text = "SELECT {key} FROM api_key k WHERE $1::text IS NULL OR (k.project, k.created_ms, "
+                                  "k.id) > (SELECT a.project, a.created_ms, a.id FROM api_key a WHERE a.id = $1) "
+                                  "ORDER BY k.project, k.created_ms, k.id LIMIT $2::bigint"},
+    [PG_LIST_WATCHED_STACKS] = {.text = "SELECT {stack}, {project} FROM stack s JOIN project p ON p.name = s.project "
+                                        "WHERE s.quiet_until_ms <> 0 OR (s.ticket <> 0 AND (s.lease_seconds > 0 OR "
+                                        "NOT s.is_collected))"},
+    [PG_LIST_WATCHED_REQUESTS] = {.text = "SELECT {request}, {project} FROM request r JOIN project p ON "
+                                          "p.name = r.project WHERE r.state = 0 ORDER BY r.project, r.ticket"},
+    [PG_COUNT_PROJECTS_KEYS] = {.text = "SELECT (SELECT count(*) FROM project WHERE NOT is_deleted), "
+                                        "(SELECT count(*) FROM api_key WHERE revoked_ms = 0)"},
+    [PG_COUNT_STACKS] = {.text = "SELECT state, count(*) FROM stack GROUP BY state"},
+
+    /* $1: older than this; $2: how many at most. They answer how many went. */
+    [PG_PRUNE_EVENTS] = {.text = "WITH gone AS (DELETE FROM event e USING (SELECT project, id FROM event WHERE "
+                                 "at_ms < $1::bigint ORDER BY at_ms LIMIT $2::bigint) o WHERE e.project = o.project "
+                                 "AND e.id = o.id RETURNING 1) SELECT count(*) FROM gone"},
+    [PG_PRUNE_REQUESTS] = {.text = "WITH gone AS (DELETE FROM request r USING (SELECT project, ticket FROM request "
+                                   "WHERE state = 2 AND ended_ms < $1::bigint ORDER BY ended_ms LIMIT $2::bigint) o "
+                                   "WHERE r.project = o.project AND r.ticket = o.ticket RETURNING 1) "
+                                   "SELECT count(*) FROM gone"},
+    [PG_PRUNE_WRITERS] = {.text = "DELETE FROM writer WHERE written_at < clock_timestamp() - interval '1 day'"},
+};
+
+/* ---- making the texts ---- */
+
+static void add_columns(Buffer *out, const char *alias, const Table *table) {
+    for (size_t i = 0; i < table->column_count; i++)
+        buffer_printf(out, "%s%s.%s", i > 0 ? ", " : "", alias, table->columns[i].name);
+}
+
+/* "project, number, …": what a saved row has, of `count` columns from `first` on. */
+static void add_names(Buffer *out, const Table *table, size_t count) {
+    if (table->belongs_to_project)
+        buffer_add_text(out, "project");
+    for (size_t i = 0; i < count; i++)
+        buffer_printf(out, "%s%s", i > 0 || table->belongs_to_project ? ", " : "", table->columns[i].name);
+}
+
+/* unnest($1::text[], $2::bigint[], …): of the first `count` columns and of the guards. */
+static void add_unnest(Buffer *out, const Table *table, size_t count, size_t guards) {
+    int parameter = 0;
+    buffer_add_text(out, "unnest(");
+    if (table->belongs_to_project)
+        buffer_printf(out, "$%d::text[]", ++parameter);
+    for (size_t i = 0; i < count + guards; i++) {
+        const Column *column = &table->columns[i < count ? i : table->column_count + i - count];
+        buffer_printf(out, "%s$%d::%s[]", parameter > 0 ? ", " : "", parameter + 1, column_type(column->kind));
+        parameter++;
+    }
+    buffer_add_char(out, ')');
+}
+
+static void add_wants(Buffer *out) {
+    add_unnest(out, &postgres_wants, postgres_wants.column_count, 0);
+    buffer_add_text(out, " WITH ORDINALITY AS w(");
+    add_names(out, &postgres_wants, postgres_wants.column_count);
+    buffer_add_text(out, ", at)");
+}
+
+static void add_insert(Buffer *out, const Table *table) {
+    buffer_printf(out, "INSERT INTO %s (", table->name);
+    add_names(out, table, table->column_count);
+    buffer_add_text(out, ") SELECT * FROM ");
+    add_unnest(out, table, table->column_count, 0);
+}
+
+/* The rows to change, as v. */
+static void add_changed(Buffer *out, const Table *table, size_t count) {
+    buffer_add_text(out, "WITH v AS (SELECT * FROM ");
+    add_unnest(out, table, count, table->guard_count);
+    buffer_add_text(out, " AS v(");
+    add_names(out, table, count);
+    for (size_t i = 0; i < table->guard_count; i++)
+        buffer_printf(out, ", %s", table->columns[table->column_count + i].name);
+    buffer_add_text(out, ")), saved AS (");
+}
+
+/* They are those that were loaded, or the division by zero fails and COMMIT with it: a row that is not found is no error
+ * of its own. A guard "loaded_x" is for column x. */
+static void add_guard(Buffer *out, const Table *table) {
+    buffer_add_text(out, " WHERE true");
+    if (table->belongs_to_project)
+        buffer_add_text(out, " AND t.project = v.project");
+    for (size_t i = 0; i < table->key_count; i++)
+        buffer_printf(out, " AND t.%s = v.%s", table->columns[i].name, table->columns[i].name);
+    for (size_t i = 0; i < table->guard_count; i++) {
+        const char *guard = table->columns[table->column_count + i].name;
+        buffer_printf(out, " AND t.%s = v.%s", guard + strlen("loaded_"), guard);
+    }
+    buffer_add_text(out, " RETURNING 1) SELECT 1 / CASE WHEN (SELECT count(*) FROM saved) = (SELECT count(*) FROM v) "
+                         "THEN 1 ELSE 0 END");
+}
+
+static void add_update(Buffer *out, const Table *table) {
+    add_changed(out, table, table->column_count);
+    buffer_printf(out, "UPDATE %s t SET ", table->name);
+    for (size_t i = table->key_count; i < table->column_count; i++)
+        buffer_printf(out, "%s%s = v.%s", i > table->key_count ? ", " : "", table->columns[i].name,
+                      table->columns[i].name);
+    buffer_add_text(out, " FROM v");
+    add_guard(out, table);
+}
+
+static void add_delete(Buffer *out, const Table *table) {
+    add_changed(out, table, table->key_count);
+    buffer_printf(out, "DELETE FROM %s t USING v", table->name);
+    add_guard(out, table);
+}
+
+static void add_named(Buffer *out, Slice name) {
+    static const struct {
+        const char *name, *alias;
+        const Table *table;
+    } lists[] = {
+        {"project", "p", &postgres_projects}, {"stack", "s", &postgres_stacks}, {"request", "r", &postgres_requests},
+        {"key", "k", &postgres_keys},         {"event", "e", &postgres_events},
+    };
+    for (size_t i = 0; i < COUNT_OF(lists); i++)
+        if (slice_equal_text(name, lists[i].name)) {
+            add_columns(out, lists[i].alias, lists[i].table);
+            return;
+        }
+    assert(slice_equal_text(name, "wants"));
+    add_wants(out);
+}
+
+static void add_text(Buffer *out, Slice text) {
+    Slice before;
+    while (slice_split(&text, '{', &before)) {
+        Slice name;
+        buffer_add_slice(out, before);
+        bool is_closed = slice_split(&text, '}', &name);
+        assert(is_closed);
+        (void)is_closed;
+        add_named(out, name);
+    }
+    buffer_add_slice(out, text);
+}
+
+void postgres_statement_text(PostgresStatement id, Buffer *out) {
+    const Statement *statement = &statements[id];
+    switch (statement->form) {
+    case FORM_TEXT:
+        assert(statement->text != NULL);
+        add_text(out, slice_of(statement->text));
+        break;
+    case FORM_INSERT:
+        add_insert(out, statement->table);
+        break;
+    case FORM_UPDATE:
+        add_update(out, statement->table);
+        break;
+    case FORM_DELETE:
+        add_delete(out, statement->table);
+        break;
+    }
+}

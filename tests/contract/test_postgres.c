@@ -1,0 +1,841 @@
+/* What the PostgreSQL engine promises beyond the contract: round trips, locks, a COMMIT that was not answered, servers that
+ * cannot be trusted, a server that goes away. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "contract/postgres_server.h"
+#include "store/postgres.h"
+
+static PostgresServer server;
+static PGconn *admin;
+
+/* ---- one store, and the set of the transaction under way ---- */
+
+typedef struct World {
+    Store *store;
+    Arena arena;
+    WorkingSet set;
+} World;
+
+static int open_on(const char *url, Store **out, Buffer *reason) {
+    StoreOptions options = {.url = url, .clock = clock_system(), .program = "stack-coordinator 0.1.0"};
+    return store_open_postgres(out, &options, reason);
+}
+
+static Store *open_store(void) {
+    Store *store = NULL;
+    Buffer reason;
+    buffer_init(&reason, 4096);
+    int r = open_on(postgres_server_url(&server, "postgres"), &store, &reason);
+    if (r != 0)
+        print_error("%s\n", buffer_text(&reason));
+    buffer_deinit(&reason);
+    assert_int_equal(r, 0);
+    return store;
+}
+
+static int set_up(void **state) {
+    World *w = calloc(1, sizeof *w);
+    assert_non_null(w);
+    arena_init(&w->arena);
+    (void)postgres_run(admin, "DROP SCHEMA IF EXISTS stack_coordinator CASCADE");
+    w->store = open_store();
+    *state = w;
+    return 0;
+}
+
+static int tear_down(void **state) {
+    World *w = *state;
+    w->store = store_close(w->store);
+    arena_deinit(&w->arena);
+    free(w);
+    return 0;
+}
+
+static void begin(World *w, Store *store, const char *project) {
+    WorkingSet *sets[] = {&w->set};
+    assert_int_equal(store_begin(store), 0);
+    assert_int_equal(working_set_init(&w->set, &w->arena, slice_of(project)), 0);
+    assert_int_equal(store_load(store, sets, 1), 0);
+}
+
+static void add_project(World *w, const char *name) {
+    w->set.project = (ProjectRow){.name = slice_of(name), .prefix = slice_of("test-"), .first_unused = 1};
+    w->set.project_change = ROW_NEW;
+}
+
+/* One change of several tables: a stack, and an event that says so. */
+static void add_stack(World *w, int64_t number) {
+    StackSlot *slot;
+    StackRow row = {.number = number, .name = arena_printf(&w->arena, "test-%lld", (long long)number)};
+    row.state = STACK_LEASED;
+    assert_int_equal(working_set_add_stack(&w->set, &row, &slot), 0);
+    EventRow event = {.at_ms = number, .kind = EVENT_GRANTED, .stack_number = number, .stack_name = row.name};
+    assert_int_equal(working_set_add_event(&w->set, &event), 0);
+}
+
+static int save(World *w) {
+    WorkingSet *sets[] = {&w->set};
+    return store_save(w->store, sets, 1);
+}
+
+static void make_project(World *w, const char *name) {
+    begin(w, w->store, name);
+    add_project(w, name);
+    assert_int_equal(save(w), 0);
+    assert_int_equal(store_commit(w->store), 0);
+}
+
+static int stack_count(void) {
+    return atoi(postgres_run(admin, "SELECT count(*) FROM stack_coordinator.stack"));
+}
+
+/* ---- something happens while the store waits ---- */
+
+typedef struct Call {
+    pthread_t thread;
+    World *world;
+    int result;
+} Call;
+
+static void *run_commit(void *arg) {
+    Call *call = arg;
+    call->result = store_commit(call->world->store);
+    return NULL;
+}
+
+static void start(Call *call, World *w, void *(*run)(void *)) {
+    call->world = w;
+    call->result = -1;
+    assert_int_equal(pthread_create(&call->thread, NULL, run, call), 0);
+}
+
+static int result_of(Call *call) {
+    assert_int_equal(pthread_join(call->thread, NULL), 0);
+    return call->result;
+}
+
+/* Asks until the answer is the expected one; ctest's patience ends it otherwise. */
+static void wait_until(const char *question, const char *expected) {
+    while (strcmp(postgres_run(admin, question), expected) != 0)
+        ;
+}
+
+/* From now on a COMMIT that has an event waits for a lock that the test has. */
+static PGconn *hold_commits(void) {
+    PGconn *holder = postgres_server_connect(&server, "postgres");
+    (void)postgres_run(holder, "SELECT pg_advisory_lock(42)");
+    (void)postgres_run(holder, "CREATE FUNCTION stack_coordinator.hold() RETURNS trigger LANGUAGE plpgsql AS "
+                               "$$ BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NULL; END $$");
+    (void)postgres_run(holder, "CREATE CONSTRAINT TRIGGER hold AFTER INSERT ON stack_coordinator.event DEFERRABLE "
+                               "INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION stack_coordinator.hold()");
+    return holder;
+}
+
+static void wait_for_waiting(const char *count) {
+    wait_until("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'", count);
+}
+
+static void let_go(PGconn *holder) {
+    PQfinish(holder); /* and its lock */
+}
+
+/* ---- round trips ---- */
+
+static void batch_is_two_round_trips(void **state) {
+    World *w = *state;
+    make_project(w, "shop");
+    make_project(w, "blog");
+    WorkingSet shop, blog, *sets[] = {&shop, &blog};
+    int64_t before = postgres_store(w->store)->round_trips;
+    assert_int_equal(store_begin(w->store), 0);
+    assert_int_equal(working_set_init(&shop, &w->arena, slice_of("shop")), 0);
+    assert_int_equal(working_set_init(&blog, &w->arena, slice_of("blog")), 0);
+    for (size_t i = 0; i < COUNT_OF(sets); i++) {
+        RowWant wants[] = {{.query = ROWS_FREE_OLDEST, .limit = 3},
+                           {.query = ROWS_STACK_BY_NAME, .text = slice_of("test-1"), .limit = 1},
+                           {.query = ROWS_STACK_BY_NAME, .text = slice_of("test-2"), .limit = 1},
+                           {.query = ROWS_QUEUE, .limit = 1},
+                           {.query = ROWS_NUMBERS_UNUSED, .limit = 2}};
+        for (size_t j = 0; j < COUNT_OF(wants); j++)
+            assert_int_equal(working_set_want(sets[i], wants[j]), 0);
+    }
+    assert_int_equal(store_load(w->store, sets, 2), 0);
+    assert_int_equal(postgres_store(w->store)->round_trips, before + 1);
+    for (size_t i = 0; i < COUNT_OF(sets); i++) {
+        w->set = *sets[i];
+        add_stack(w, 1);
+        add_stack(w, 2);
+        *sets[i] = w->set;
+    }
+    assert_int_equal(store_save(w->store, sets, 2), 0);
+    assert_int_equal(store_commit(w->store), 0);
+    assert_int_equal(postgres_store(w->store)->round_trips, before + 2);
+    assert_int_equal(stack_count(), 4);
+}
+
+static void transaction_that_only_looked_is_one_round_trip(void **state) {
+    World *w = *state;
+    make_project(w, "shop");
+    int64_t before = postgres_store(w->store)->round_trips;
+    for (int i = 1; i <= 3; i++) { /* the answer to a ROLLBACK is read with the next one */
+        begin(w, w->store, "shop");
+        store_rollback(w->store);
+        assert_int_equal(postgres_store(w->store)->round_trips, before + i);
+    }
+}
+
+/* ---- locks ---- */
+
+static void *run_load(void *arg) {
+    Call *call = arg;
+    WorkingSet *sets[] = {&call->world->set};
+    call->result = store_load(call->world->store, sets, 1);
+    return NULL;
+}
+
+static void project_is_decided_by_one_at_a_time(void **state) {
+    World *w = *state, other = {.store = open_store()};
+    arena_init(&other.arena);
+    make_project(w, "shop");
+    begin(w, w->store, "shop");
+    Call call;
+    assert_int_equal(store_begin(other.store), 0);
+    assert_int_equal(working_set_init(&other.set, &other.arena, slice_of("shop")), 0);
+    assert_int_equal(
+        working_set_want(&other.set, (RowWant){.query = ROWS_STACK_BY_NAME, .text = slice_of("test-1"), .limit = 1}),
+        0);
+    start(&call, &other, run_load);
+    wait_for_waiting("1");
+    add_stack(w, 1);
+    assert_int_equal(save(w), 0);
+    assert_int_equal(store_commit(w->store), 0);
+    assert_int_equal(result_of(&call), 0);
+    assert_int_equal(other.set.stack_count, 1); /* it sees what was committed while it waited */
+    assert_int_equal(other.set.project.last_event, 1);
+    store_rollback(other.store);
+    other.store = store_close(other.store);
+    arena_deinit(&other.arena);
+}
+
+static void another_project_does_not_wait(void **state) {
+    World *w = *state, other = {.store = open_store()};
+    arena_init(&other.arena);
+    make_project(w, "shop");
+    make_project(w, "blog");
+    begin(w, w->store, "shop");
+    begin(&other, other.store, "blog");
+    store_rollback(other.store);
+    store_rollback(w->store);
+    other.store = store_close(other.store);
+    arena_deinit(&other.arena);
+}
+
+static void project_made_by_two_at_once_is_made_by_one(void **state) {
+    World *w = *state, other = {.store = open_store()};
+    arena_init(&other.arena);
+    begin(w, w->store, "shop");
+    assert_true(w->set.is_project_missing);
+    Call call;
+    assert_int_equal(store_begin(other.store), 0);
+    assert_int_equal(working_set_init(&other.set, &other.arena, slice_of("shop")), 0);
+    start(&call, &other, run_load);
+    wait_for_waiting("1");
+    add_project(w, "shop");
+    assert_int_equal(save(w), 0);
+    assert_int_equal(store_commit(w->store), 0);
+    assert_int_equal(result_of(&call), STORE_CONFLICT);
+    begin(&other, other.store, "shop");
+    assert_true(other.set.is_project_loaded);
+    store_rollback(other.store);
+    other.store = store_close(other.store);
+    arena_deinit(&other.arena);
+}
+
+/* ---- a COMMIT that is not answered ---- */
+
+/* A transaction whose COMMIT is under way and does not end. */
+static PGconn *commit_slowly(World *w, Call *call, bool makes_project) {
+    PGconn *holder = hold_commits();
+    if (makes_project) {
+        begin(w, w->store, "shop");
+        add_project(w, "shop");
+    } else {
+        make_project(w, "shop");
+        begin(w, w->store, "shop");
+    }
+    add_stack(w, 1);
+    assert_int_equal(save(w), 0);
+    start(call, w, run_commit);
+    wait_for_waiting("1");
+    return holder;
+}
+
+static void commit_that_happened_unheard_is_found(World *w, bool makes_project) {
+    Call call;
+    PGconn *holder = commit_slowly(w, &call, makes_project);
+    assert_int_equal(shutdown(PQsocket(postgres_store(w->store)->connection), SHUT_RDWR), 0);
+    wait_for_waiting("2"); /* it asks, and waits for the project until the first transaction is over */
+    assert_int_equal(stack_count(), 0);
+    let_go(holder);
+    assert_int_equal(result_of(&call), 0);
+    assert_int_equal(stack_count(), 1);
+    begin(w, w->store, "shop");
+    store_rollback(w->store);
+}
+
+static void unanswered_commit_that_happened_is_acknowledged(void **state) {
+    commit_that_happened_unheard_is_found(*state, false);
+}
+
+static void so_is_one_that_made_its_project(void **state) {
+    commit_that_happened_unheard_is_found(*state, true);
+}
+
+static void commit_that_was_ended_did_not_happen(World *w, bool makes_project) {
+    Call call;
+    PGconn *holder = commit_slowly(w, &call, makes_project);
+    (void)postgres_run(admin, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'");
+    assert_int_equal(result_of(&call), STORE_IO);
+    let_go(holder);
+    assert_int_equal(stack_count(), 0);
+    begin(w, w->store, "shop");
+    assert_int_equal(w->set.is_project_missing, makes_project);
+    store_rollback(w->store);
+}
+
+static void unanswered_commit_that_did_not_happen_is_no_success(void **state) {
+    commit_that_was_ended_did_not_happen(*state, false);
+}
+
+static void nor_is_one_that_was_to_make_its_project(void **state) {
+    commit_that_was_ended_did_not_happen(*state, true);
+}
+
+/* The number of an earlier transaction is no answer for a later one. */
+static void transactions_are_told_apart(void **state) {
+    World *w = *state;
+    make_project(w, "shop");
+    for (int i = 1; i <= 3; i++) {
+        begin(w, w->store, "shop");
+        add_stack(w, i);
+        assert_int_equal(save(w), 0);
+        assert_int_equal(store_commit(w->store), 0);
+    }
+    PGconn *holder = hold_commits();
+    begin(w, w->store, "shop");
+    add_stack(w, 4);
+    assert_int_equal(save(w), 0);
+    Call call;
+    start(&call, w, run_commit);
+    wait_for_waiting("1");
+    (void)postgres_run(admin, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'");
+    assert_int_equal(result_of(&call), STORE_IO);
+    let_go(holder);
+    assert_int_equal(stack_count(), 3);
+}
+
+/* ---- a standby that has to have it ---- */
+
+static void want_standby(const char *name) {
+    char sql[128];
+    (void)snprintf(sql, sizeof sql, "ALTER SYSTEM SET synchronous_standby_names = '%s'", name);
+    (void)postgres_run(admin, sql);
+    (void)postgres_run(admin, "SELECT pg_reload_conf()");
+    wait_until("SHOW synchronous_standby_names", name);
+}
+
+static void wait_for_standby_waits(const char *count) {
+    wait_until("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'", count);
+}
+
+static void start_commit_without_standby(World *w, Call *call) {
+    make_project(w, "shop");
+    want_standby("nobody");
+    begin(w, w->store, "shop");
+    add_stack(w, 1);
+    assert_int_equal(save(w), 0);
+    start(call, w, run_commit);
+    wait_for_standby_waits("1");
+}
+
+static void cancel_wait(void) {
+    (void)postgres_run(admin, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
+}
+
+static void commit_cancelled_in_its_wait_waits_again(void **state) {
+    World *w = *state;
+    Call call;
+    start_commit_without_standby(w, &call);
+    cancel_wait();
+    wait_until("SELECT count(*) FROM stack_coordinator.stack", "1"); /* visible, and on no standby */
+    wait_for_standby_waits("1");                                     /* that of the transaction that asks */
+    want_standby("");
+    assert_int_equal(result_of(&call), 0);
+}
+
+static void commit_that_no_standby_has_is_never_acknowledged(void **state) {
+    World *w = *state;
+    Call call;
+    postgres_store(w->store)->answer_ms = 300;
+    postgres_store(w->store)->doubt_ms = 300;
+    make_project(w, "shop");
+    want_standby("nobody");
+    begin(w, w->store, "shop");
+    add_stack(w, 1);
+    assert_int_equal(save(w), 0);
+    start(&call, w, run_commit);
+    assert_int_equal(result_of(&call), STORE_UNKNOWN);
+    assert_int_equal(store_begin(w->store), STORE_IO); /* nobody decides anything on top of it */
+    want_standby("");
+    wait_for_standby_waits("0");
+    /* It did happen, and what this process remembers does not know. */
+    assert_int_equal(store_begin(w->store), STORE_BROKEN);
+}
+
+/* ---- servers that cannot be trusted ---- */
+
+static void assert_refused_by(const char *url, int expected, const char *says) {
+    Store *store = NULL;
+    Buffer reason;
+    buffer_init(&reason, 4096);
+    int r = open_on(url, &store, &reason);
+    const char *text = buffer_text(&reason);
+    if (r != expected || text == NULL || strstr(text, says) == NULL)
+        print_error("%d, %s\n", r, text);
+    assert_int_equal(r, expected);
+    assert_non_null(strstr(text, says));
+    assert_null(strchr(text, '\n'));
+    buffer_deinit(&reason);
+    assert_null(store);
+}
+
+static void assert_refused(int expected, const char *says) {
+    assert_refused_by(postgres_server_url(&server, "postgres"), expected, says);
+}
+
+static void run_all(const char *const statements[]) {
+    for (size_t i = 0; statements[i] != NULL; i++)
+        (void)postgres_run(admin, statements[i]);
+}
+
+static void urls_that_lead_nowhere_are_refused(void **state) {
+    (void)state;
+    assert_refused_by("postgres://user:s3cret%ZZ@host/db", -EINVAL, "none that PostgreSQL knows");
+    assert_refused_by("postgres://h?nonsense=1", -EINVAL, "none that PostgreSQL knows");
+    assert_refused_by("postgres://postgres@/postgres?host=/nowhere", STORE_IO, "cannot connect to PostgreSQL");
+    assert_refused_by(postgres_server_url(&server, "nodatabase"), STORE_IO, "\"nodatabase\" does not exist");
+}
+
+static void password_is_not_repeated(void **state) {
+    (void)state;
+    Store *store = NULL;
+    Buffer reason;
+    buffer_init(&reason, 4096);
+    assert_int_equal(open_on("postgres://user:s3cret%ZZ@host/db", &store, &reason), -EINVAL);
+    assert_null(strstr(buffer_text(&reason), "s3cret"));
+    buffer_clear(&reason);
+    assert_int_equal(open_on("postgres://user:s3cret@/db?host=/nowhere", &store, &reason), STORE_IO);
+    assert_null(strstr(buffer_text(&reason), "s3cret"));
+    buffer_deinit(&reason);
+}
+
+static void server_that_may_lose_what_it_confirms_is_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *set, *says;
+    } faults[] = {
+        {"ALTER DATABASE postgres SET synchronous_commit = off", "synchronous_commit is off"},
+        {"ALTER DATABASE postgres SET synchronous_commit = local", "synchronous_commit is local"},
+        {"ALTER DATABASE postgres SET synchronous_commit = remote_write", "synchronous_commit is remote_write"},
+        {"ALTER DATABASE postgres SET default_transaction_read_only = on", "read-only"},
+    };
+    for (size_t i = 0; i < COUNT_OF(faults); i++) {
+        (void)postgres_run(admin, faults[i].set);
+        assert_refused(STORE_IO, faults[i].says);
+        (void)postgres_run(admin, "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE");
+        (void)postgres_run(admin, "ALTER DATABASE postgres RESET ALL");
+    }
+    (void)postgres_run(admin, "ALTER DATABASE postgres SET synchronous_commit = remote_apply");
+    Store *store = open_store(); /* more than enough */
+    store = store_close(store);
+    (void)postgres_run(admin, "ALTER DATABASE postgres RESET ALL");
+}
+
+static void server_without_fsync_is_refused(void **state) {
+    (void)state;
+    run_all((const char *const[]){"ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()", NULL});
+    wait_until("SHOW fsync", "off");
+    assert_refused(STORE_IO, "fsync off");
+    run_all((const char *const[]){"ALTER SYSTEM RESET fsync", "SELECT pg_reload_conf()", NULL});
+    wait_until("SHOW fsync", "on");
+}
+
+static void database_of_another_encoding_is_refused(void **state) {
+    (void)state;
+    (void)postgres_run(admin, "CREATE DATABASE old TEMPLATE template0 ENCODING 'LATIN1'");
+    assert_refused_by(postgres_server_url(&server, "old"), STORE_IO, "encoding of database old is LATIN1");
+    (void)postgres_run(admin, "DROP DATABASE old");
+}
+
+/* A pooler in front of the server, until standard input ends: "MODE" is its pool_mode. The URL that leads through it. */
+typedef struct Pooler {
+    pid_t pid;
+    int input;
+    char folder[256], url[512];
+} Pooler;
+
+static void start_pooler(Pooler *pooler, const char *mode) {
+    char port[16];
+    int input[2], output[2];
+    (void)snprintf(port, sizeof port, "%d", server.port);
+    assert_int_equal(pipe2(input, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(output, O_CLOEXEC), 0);
+    pooler->pid = fork();
+    if (pooler->pid == 0) {
+        (void)dup2(input[0], STDIN_FILENO);
+        (void)dup2(output[1], STDOUT_FILENO);
+        (void)execl(SOURCE_DIR "/tests/postgres/pooler", "pooler", server.folder, port, mode, (char *)NULL);
+        _exit(127);
+    }
+    (void)close(input[0]);
+    (void)close(output[1]);
+    pooler->input = input[1];
+    FILE *lines = fdopen(output[0], "r");
+    assert_non_null(lines);
+    assert_int_equal(fscanf(lines, "%255s", pooler->folder), 1);
+    (void)fclose(lines);
+    (void)snprintf(pooler->url, sizeof pooler->url, "postgres://postgres@/postgres?host=%s&port=6432", pooler->folder);
+}
+
+static void stop_pooler(Pooler *pooler) {
+    (void)close(pooler->input);
+    (void)waitpid(pooler->pid, NULL, 0);
+}
+
+static void pooler_of_transactions_is_refused(void **state) {
+    (void)state;
+    Pooler pooler;
+    start_pooler(&pooler, "transaction");
+    assert_refused_by(pooler.url, STORE_IO, "pool_mode = session");
+    stop_pooler(&pooler);
+}
+
+static void pooler_of_sessions_will_do(void **state) {
+    World *w = *state;
+    Pooler pooler;
+    w->store = store_close(w->store);
+    start_pooler(&pooler, "session");
+    assert_int_equal(open_on(pooler.url, &w->store, NULL), 0);
+    make_project(w, "shop");
+    w->store = store_close(w->store);
+    stop_pooler(&pooler);
+}
+
+static const char *url_as(const char *role) {
+    static char url[512];
+    (void)snprintf(url, sizeof url, "postgres://%s@/postgres?host=%s&port=%d", role, server.folder, server.port);
+    return url;
+}
+
+static void roles_have_what_they_need_or_are_refused(void **state) {
+    World *w = *state;
+    w->store = store_close(w->store);
+    run_all((const char *const[]){"DROP SCHEMA stack_coordinator CASCADE", "CREATE ROLE guest LOGIN", NULL});
+    assert_refused_by(url_as("guest"), STORE_IO, "lacks rights");
+    assert_string_equal(postgres_run(admin, "SELECT count(*) FROM pg_namespace WHERE nspname = 'stack_coordinator'"),
+                        "0");
+    /* A schema made for it is enough. */
+    (void)postgres_run(admin, "CREATE SCHEMA stack_coordinator AUTHORIZATION guest");
+    assert_int_equal(open_on(url_as("guest"), &w->store, NULL), 0);
+    w->store = store_close(w->store);
+    /* One who may not change the schema may run on it, when nothing is to be changed. */
+    run_all((const char *const[]){"CREATE ROLE worker LOGIN", "GRANT USAGE ON SCHEMA stack_coordinator TO worker",
+                                  "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA stack_coordinator TO "
+                                  "worker",
+                                  NULL});
+    assert_int_equal(open_on(url_as("worker"), &w->store, NULL), 0);
+    w->store = store_close(w->store);
+    (void)postgres_run(admin, "REVOKE DELETE ON stack_coordinator.stack FROM worker");
+    assert_refused_by(url_as("worker"), STORE_IO, "stack (DELETE)");
+    run_all((const char *const[]){"DROP SCHEMA stack_coordinator CASCADE", "DROP ROLE guest, worker", NULL});
+    w->store = open_store();
+}
+
+static void database_in_use_is_refused_to_who_wants_it_alone(void **state) {
+    World *w = *state;
+    w->store = store_close(w->store);
+    StoreOptions options = {.url = postgres_server_url(&server, "postgres"), .clock = clock_system(), .is_alone = true};
+    assert_int_equal(store_open_postgres(&w->store, &options, NULL), 0);
+    Store *second = NULL;
+    Buffer reason;
+    buffer_init(&reason, 4096);
+    assert_int_equal(store_open_postgres(&second, &options, &reason), STORE_LOCKED);
+    assert_non_null(strstr(buffer_text(&reason), "another stack-coordinator"));
+    buffer_deinit(&reason);
+    w->store = store_close(w->store);
+    wait_until("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'", "0");
+    assert_int_equal(store_open_postgres(&w->store, &options, NULL), 0);
+}
+
+/* ---- schemas ---- */
+
+static void newer_schema_says_who_may_run(void **state) {
+    (void)state;
+    (void)postgres_run(admin, "INSERT INTO stack_coordinator.schema VALUES (99, 'more', 'stack-coordinator 0.9.0', 1)");
+    Store *store = open_store();
+    store = store_close(store);
+    (void)postgres_run(admin, "UPDATE stack_coordinator.compatibility SET oldest_program = '0.1.1'");
+    assert_refused(STORE_NEWER_SCHEMA, "stack-coordinator 0.1.1 is the oldest");
+    assert_refused(STORE_NEWER_SCHEMA, "written by stack-coordinator 0.9.0");
+    (void)postgres_run(admin, "UPDATE stack_coordinator.compatibility SET oldest_program = '0.0.9'");
+    store = open_store();
+    store = store_close(store);
+}
+
+static void schema_of_another_program_is_left_alone(void **state) {
+    World *w = *state;
+    w->store = store_close(w->store);
+    run_all((const char *const[]){"DROP SCHEMA stack_coordinator CASCADE", "CREATE SCHEMA stack_coordinator",
+                                  "CREATE TABLE stack_coordinator.stack (theirs text)", NULL});
+    assert_refused(-EBADMSG, "tables of another program");
+    assert_string_equal(postgres_run(admin, "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relnamespace = "
+                                            "'stack_coordinator'::regnamespace"),
+                        "1");
+    (void)postgres_run(admin, "DROP SCHEMA stack_coordinator CASCADE");
+    w->store = open_store();
+}
+
+static void migration_that_fails_leaves_nothing(void **state) {
+    World *w = *state;
+    w->store = store_close(w->store);
+    /* A type of that name is in the way of a table in the middle. */
+    run_all((const char *const[]){"DROP SCHEMA stack_coordinator CASCADE", "CREATE SCHEMA stack_coordinator",
+                                  "CREATE TYPE stack_coordinator.request AS ENUM ('x')", NULL});
+    assert_refused(STORE_IO, "migrating");
+    assert_string_equal(postgres_run(admin, "SELECT count(*) FROM pg_class WHERE relnamespace = "
+                                            "'stack_coordinator'::regnamespace"),
+                        "0");
+    (void)postgres_run(admin, "DROP SCHEMA stack_coordinator CASCADE");
+    w->store = open_store();
+}
+
+static void *run_open(void *arg) {
+    Call *call = arg;
+    static char url[512];
+    (void)snprintf(url, sizeof url, "%s", postgres_server_url(&server, "postgres"));
+    call->result = open_on(url, &call->world->store, NULL);
+    return NULL;
+}
+
+static void of_two_that_migrate_one_waits(void **state) {
+    World *w = *state, other = {.store = NULL};
+    w->store = store_close(w->store);
+    (void)postgres_run(admin, "DROP SCHEMA stack_coordinator CASCADE");
+    /* Both are held up in front of the migration, so that both have seen that there is nothing. */
+    PGconn *holder = postgres_server_connect(&server, "postgres");
+    char lock[96];
+    (void)snprintf(lock, sizeof lock, "SELECT pg_advisory_lock(%d, %d)", POSTGRES_LOCKS, POSTGRES_LOCK_MIGRATION);
+    (void)postgres_run(holder, lock);
+    Call one, two;
+    start(&one, w, run_open);
+    wait_for_waiting("1");
+    start(&two, &other, run_open);
+    wait_for_waiting("2");
+    PQfinish(holder);
+    assert_int_equal(result_of(&one), 0);
+    assert_int_equal(result_of(&two), 0);
+    assert_string_equal(postgres_run(admin, "SELECT count(*) FROM stack_coordinator.schema"), "1");
+    other.store = store_close(other.store);
+}
+
+/* ---- a server that goes away ---- */
+
+/* Ends the store's session, and waits until this side of it can know. */
+static void end_session(World *w, PGconn *by) {
+    struct pollfd hung_up = {.fd = PQsocket(postgres_store(w->store)->connection), .events = POLLRDHUP};
+    (void)postgres_run(by, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = "
+                           "'stack-coordinator'");
+    assert_int_equal(poll(&hung_up, 1, 30000), 1);
+}
+
+static void session_that_was_ended_is_made_anew(void **state) {
+    World *w = *state;
+    make_project(w, "shop");
+    end_session(w, admin);
+    begin(w, w->store, "shop");
+    assert_true(w->set.is_project_loaded);
+    store_rollback(w->store);
+}
+
+static void transaction_whose_session_ends_did_nothing(void **state) {
+    World *w = *state;
+    make_project(w, "shop");
+    begin(w, w->store, "shop");
+    end_session(w, admin);
+    add_stack(w, 1);
+    assert_int_equal(save(w), 0);
+    assert_int_equal(store_commit(w->store), STORE_IO);
+    assert_int_equal(stack_count(), 0);
+    begin(w, w->store, "shop");
+    store_rollback(w->store);
+}
+
+static void store_is_away_while_nobody_may_connect(void **state) {
+    World *w = *state;
+    make_project(w, "shop");
+    PGconn *elsewhere = postgres_server_connect(&server, "template1");
+    (void)postgres_run(elsewhere, "ALTER DATABASE postgres ALLOW_CONNECTIONS false");
+    end_session(w, elsewhere);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(store_begin(w->store), STORE_IO);
+    assert_non_null(strstr(store_reason(w->store), "not currently accepting connections"));
+    (void)postgres_run(elsewhere, "ALTER DATABASE postgres ALLOW_CONNECTIONS true");
+    PQfinish(elsewhere);
+    while (store_begin(w->store) != 0) /* attempts have pauses between them */
+        ;
+    store_rollback(w->store);
+    begin(w, w->store, "shop");
+    assert_true(w->set.is_project_loaded);
+    store_rollback(w->store);
+}
+
+static void coordinator_that_stops_in_a_transaction_loses_it(void **state) {
+    World *w = *state;
+    make_project(w, "shop");
+    begin(w, w->store, "shop");
+    (void)postgres_run(admin, "SELECT set_config('lock_timeout', '20s', false)");
+    (void)postgres_run(admin, "UPDATE stack_coordinator.project SET created_ms = 4711"); /* waits for the row */
+    add_stack(w, 1);
+    assert_int_equal(save(w), 0);
+    assert_int_equal(store_commit(w->store), STORE_IO);
+    assert_int_equal(stack_count(), 0);
+    (void)postgres_run(admin, "RESET lock_timeout");
+}
+
+static void url_may_name_several_hosts(void **state) {
+    World *w = *state;
+    char url[512];
+    w->store = store_close(w->store);
+    (void)snprintf(url, sizeof url, "postgres://postgres@/postgres?host=/nowhere,%s&port=1,%d", server.folder,
+                   server.port);
+    assert_int_equal(open_on(url, &w->store, NULL), 0);
+    make_project(w, "shop");
+}
+
+/* As after a failover that is not over: what answers is a standby still. */
+static void standby_is_not_taken_for_a_primary(void **state) {
+    World *w = *state;
+    make_project(w, "shop");
+    (void)postgres_run(admin, "ALTER DATABASE postgres SET default_transaction_read_only = on");
+    end_session(w, admin);
+    assert_int_equal(store_begin(w->store), STORE_IO);
+    assert_non_null(strstr(store_reason(w->store), "read-only"));
+    (void)postgres_run(admin, "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE");
+    (void)postgres_run(admin, "ALTER DATABASE postgres RESET ALL");
+    while (store_begin(w->store) != 0)
+        ;
+    store_rollback(w->store);
+}
+
+static void backup_is_left_to_the_server(void **state) {
+    World *w = *state;
+    assert_int_equal(store_backup_step(w->store, "/tmp/backup"), -ENOTSUP);
+    assert_non_null(strstr(store_reason(w->store), "pg_dump"));
+}
+
+/* ---- plans ---- */
+
+/* Each load of a batch seeks an index: made as the store makes them, on tables that are empty. */
+static void loads_read_no_table_from_end_to_end(void **state) {
+    World *w = *state;
+    PGconn *session = postgres_server_connect(&server, "postgres");
+    Buffer sql;
+    buffer_init(&sql, 65536);
+    (void)postgres_run(session, "SET search_path = stack_coordinator; SET plan_cache_mode = force_generic_plan; "
+                                "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; "
+                                "SET enable_mergejoin = off; SET jit = off");
+    for (PostgresStatement id = PG_LOAD_STACK_BY_NAME; id <= PG_LOAD_KEYS; id++) {
+        buffer_clear(&sql);
+        buffer_printf(&sql, "PREPARE q%d AS ", (int)id);
+        postgres_statement_text(id, &sql);
+        (void)postgres_run(session, buffer_text(&sql));
+        buffer_clear(&sql);
+        buffer_printf(&sql, "EXPLAIN EXECUTE q%d ('{p}', '{a}', '{b}', '{1}', '{0}', '{1}')", (int)id);
+        PGresult *plan = PQexec(session, buffer_text(&sql));
+        bool has_index = false;
+        for (int i = 0; i < PQntuples(plan); i++) {
+            const char *line = PQgetvalue(plan, i, 0);
+            has_index |= strstr(line, "Index") != NULL;
+            if (strstr(line, "Seq Scan") != NULL)
+                print_error("statement %d: %s\n", (int)id, line);
+            assert_null(strstr(line, "Seq Scan"));
+        }
+        assert_true(has_index);
+        PQclear(plan);
+    }
+    buffer_deinit(&sql);
+    PQfinish(session);
+    (void)w;
+}
+
+int main(void) {
+    postgres_server_start(&server);
+    admin = postgres_server_connect(&server, "postgres");
+    (void)postgres_run(admin, "SET client_min_messages = warning");
+#define TEST(function)                                                                                                 \
+    { #function, function, set_up, tear_down, NULL }
+    const struct CMUnitTest tests[] = {
+        TEST(batch_is_two_round_trips),
+        TEST(transaction_that_only_looked_is_one_round_trip),
+        TEST(project_is_decided_by_one_at_a_time),
+        TEST(another_project_does_not_wait),
+        TEST(project_made_by_two_at_once_is_made_by_one),
+        TEST(unanswered_commit_that_happened_is_acknowledged),
+        TEST(so_is_one_that_made_its_project),
+        TEST(unanswered_commit_that_did_not_happen_is_no_success),
+        TEST(nor_is_one_that_was_to_make_its_project),
+        TEST(transactions_are_told_apart),
+        TEST(commit_cancelled_in_its_wait_waits_again),
+        TEST(commit_that_no_standby_has_is_never_acknowledged),
+        TEST(urls_that_lead_nowhere_are_refused),
+        TEST(password_is_not_repeated),
+        TEST(server_that_may_lose_what_it_confirms_is_refused),
+        TEST(server_without_fsync_is_refused),
+        TEST(database_of_another_encoding_is_refused),
+        TEST(pooler_of_transactions_is_refused),
+        TEST(pooler_of_sessions_will_do),
+        TEST(roles_have_what_they_need_or_are_refused),
+        TEST(database_in_use_is_refused_to_who_wants_it_alone),
+        TEST(newer_schema_says_who_may_run),
+        TEST(schema_of_another_program_is_left_alone),
+        TEST(migration_that_fails_leaves_nothing),
+        TEST(of_two_that_migrate_one_waits),
+        TEST(session_that_was_ended_is_made_anew),
+        TEST(transaction_whose_session_ends_did_nothing),
+        TEST(store_is_away_while_nobody_may_connect),
+        TEST(coordinator_that_stops_in_a_transaction_loses_it),
+        TEST(url_may_name_several_hosts),
+        TEST(standby_is_not_taken_for_a_primary),
+        TEST(backup_is_left_to_the_server),
+        TEST(loads_read_no_table_from_end_to_end),
+    };
+#undef TEST
+    int failed = cmocka_run_group_tests_name("postgres", tests, NULL, NULL);
+    PQfinish(admin);
+    postgres_server_stop(&server);
+    return failed;
+}

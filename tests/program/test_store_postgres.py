@@ -1,0 +1,199 @@
+"""The coordinator on a PostgreSQL server: how it is told, whom it refuses, what an outage is to its clients."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from programs import COORDINATOR, Coordinator, request_id
+
+
+@pytest.fixture
+def url(server):
+    return server.url(server.database())
+
+
+def refusal(tmp_path, *options, status=1, **environment):
+    """What a coordinator says that does not start."""
+    done = subprocess.run(
+        [COORDINATOR, "--data", tmp_path / "refused", "serve", "--http", "none", *options],
+        env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == status, done
+    return done.stderr
+
+
+def held(client, **more):
+    body = {"branch": "b", "requestId": request_id(), "leaseSeconds": 300, **more}
+    answer = client.call("requestStack", body)
+    assert answer.status == 200, answer
+    return answer.body
+
+
+def test_the_url_comes_from_the_command_line_its_twin_or_a_file(tmp_path, start, url):
+    said = tmp_path / "url"
+    said.write_text(f"{url}\n")
+    first = start("--store", url)
+    got = held(first.http(first.project()))
+    first.hang_up()
+    assert first.stop() == 0
+    for options, environment in (
+        ((), {"STACK_COORDINATOR_STORE": url}),
+        (("--store-file", said), {}),
+        ((), {"STACK_COORDINATOR_STORE_FILE": str(said)}),
+    ):
+        again = start(*options, environment={**os.environ, **environment})
+        listed = again.admin("stack", "list", "shop").stdout
+        assert got["stackName"] in listed
+        again.hang_up()
+        assert again.stop() == 0
+    assert not (tmp_path / "data" / "stacks.db").exists()
+
+
+def test_a_password_is_refused_in_the_command_line_and_repeated_nowhere(tmp_path, server):
+    database = server.database()
+    secret = f"postgres://postgres:s3cret-word@127.0.0.1:{server.port}/{database}"
+    for url in (secret, f"{server.url(database)}?password=s3cret-word"):
+        said = refusal(tmp_path, "--store", url, status=64)
+        assert "STACK_COORDINATOR_STORE" in said and "s3cret-word" not in said
+    coordinator = Coordinator(tmp_path / "data", environment={**os.environ, "STACK_COORDINATOR_STORE": secret}).start()
+    coordinator.project()
+    assert coordinator.stop() == 0
+    assert "s3cret-word" not in "".join(coordinator.log)
+    said = refusal(tmp_path, STACK_COORDINATOR_STORE=secret.replace(server.port, "1"))
+    assert "cannot connect" in said and "s3cret-word" not in said
+    assert refusal(tmp_path, STACK_COORDINATOR_STORE=secret.replace("@", "%ZZ@")).count("s3cret-word") == 0
+
+
+def test_a_password_file_is_read(tmp_path, server):
+    """The server asks this role for a password; everybody else it trusts."""
+    database = server.database()
+    server.run(f"CREATE ROLE ann LOGIN PASSWORD 'from-the-file'; GRANT CREATE ON DATABASE {database} TO ann")
+    rules = f"{server.folder}/data/pg_hba.conf"
+    with open(rules, encoding="utf-8") as file:
+        before = file.read()
+    with open(rules, "w", encoding="utf-8") as file:
+        file.write(f"host all ann 127.0.0.1/32 scram-sha-256\n{before}")
+    server.run("SELECT pg_reload_conf()")
+    passwords = tmp_path / "pgpass"
+    passwords.write_text(f"127.0.0.1:{server.port}:*:ann:from-the-file\n")
+    passwords.chmod(0o600)
+    url = server.url(database, "ann")
+    while "password" not in refusal(tmp_path, "--store", url, PGPASSFILE="/nowhere"):
+        server.run("DROP SCHEMA IF EXISTS stack_coordinator CASCADE", database)  # the rule was not read yet
+    coordinator = Coordinator(
+        tmp_path / "data", "--store", url, environment={**os.environ, "PGPASSFILE": str(passwords)}
+    ).start()
+    coordinator.project()
+    assert coordinator.stop() == 0
+
+
+def test_bad_urls_and_servers_are_refused_in_a_sentence(tmp_path, server):
+    assert "neither sqlite nor postgres://" in refusal(tmp_path, "--store", "mysql://h/d", status=64)
+    assert "cannot connect" in refusal(tmp_path, "--store", "postgres://postgres@127.0.0.1:1/x")
+    assert "does not exist" in refusal(tmp_path, "--store", server.url("nothing"))
+    database = server.database()
+    server.run(f"ALTER DATABASE {database} SET synchronous_commit = off")
+    assert "synchronous_commit is off" in refusal(tmp_path, "--store", server.url(database))
+
+
+def test_a_newer_schema_that_wants_a_newer_program_is_refused(tmp_path, server):
+    database = server.database()
+    coordinator = Coordinator(tmp_path / "data", "--store", server.url(database)).start()
+    assert coordinator.stop() == 0
+    server.run("INSERT INTO stack_coordinator.schema VALUES (900, 'x', 'stack-coordinator 9.0.0', 1)", database)
+    coordinator.start()  # migrations only add
+    assert coordinator.stop() == 0
+    server.run("UPDATE stack_coordinator.compatibility SET oldest_program = '9.0.0'", database)
+    assert "stack-coordinator 9.0.0 is the oldest" in refusal(tmp_path, "--store", server.url(database))
+
+
+def test_a_second_coordinator_on_the_same_database_is_refused(tmp_path, start, url):
+    start("--store", url)
+    assert "another stack-coordinator" in refusal(tmp_path, "--store", url)
+
+
+def test_the_next_coordinator_takes_over_what_a_killed_one_left(tmp_path, start, url):
+    first = start("--store", url)
+    got = held(first.http(first.project()))
+    first.hang_up()
+    first.kill()
+    second = start("--store", url, data=tmp_path / "elsewhere")
+    client = second.http(None)
+    body = {"lease": got["lease"]["secret"]}
+    assert client.call("renewLease", body).status == 200
+    assert client.call("releaseStack", {"stackName": got["stackName"], **body}).status == 200
+
+
+def test_a_backup_is_left_to_the_server(tmp_path, start, url):
+    coordinator = start("--store", url)
+    refused = coordinator.admin("backup", tmp_path / "copy", check=False)
+    assert refused.returncode != 0 and "pg_dump" in refused.stderr
+    assert coordinator.http(coordinator.project()).call("listStacks").status == 200
+
+
+def answers_again(client, call, patience=30):
+    """The first answer that is no 503, and how many there were before."""
+    refused = 0
+    until = time.monotonic() + patience
+    while time.monotonic() < until:
+        answer = call(client)
+        if answer.status != 503:
+            return answer, refused
+        assert answer.code == "store-unavailable" and int(answer.headers["Retry-After"]) > 0
+        refused += 1
+    raise AssertionError("it did not come back")
+
+
+def test_an_outage_of_the_server_costs_nobody_his_lease(server, start, url):
+    """Its sessions end, and nobody may connect for longer than the lease lasts."""
+    database = url.rsplit("/", 1)[1]
+    coordinator = start("--store", url)
+    client = coordinator.http(coordinator.project())
+    got = held(client, leaseSeconds=2)
+    server.run(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
+    server.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
+    until = time.monotonic() + 4
+    refused = renewed = 0
+    while time.monotonic() < until:
+        answer = client.call("requestStack", {"branch": "c", "requestId": request_id(), "leaseSeconds": 300})
+        refused += answer.status == 503
+        renewed += client.call("renewLease", {"lease": got["lease"]["secret"]}).status == 200
+    assert refused > 0 and renewed > 0
+    assert client.raw("GET", "/healthz").status == 200
+    server.run(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
+    answer, _ = answers_again(client, lambda c: c.call("requestStack", {"branch": "d", "requestId": request_id()}))
+    assert answer.status == 200 and answer.body["stackName"] != got["stackName"]
+    assert client.call("renewLease", {"lease": got["lease"]["secret"]}).status == 200
+    failures = [line for line in coordinator.log if "the store failed" in line]
+    assert len(failures) <= 3 * refused + 100, "it says so again and again, and nobody asked"
+
+
+def test_a_server_that_stops_and_goes_on_loses_nothing(server, start, url):
+    coordinator = start("--store", url)
+    client = coordinator.http(coordinator.project())
+    before = held(client)
+    server.signal(signal.SIGSTOP)  # its first process: sessions go on, new ones wait
+    try:
+        assert held(client)["stackName"] != before["stackName"]
+    finally:
+        server.signal(signal.SIGCONT)
+    assert client.call("renewLease", {"lease": before["lease"]["secret"]}).status == 200
+
+
+def test_sessions_that_end_under_load_lose_nothing_acknowledged(server, start, url):
+    database = url.rsplit("/", 1)[1]
+    coordinator = start("--store", url)
+    client = coordinator.http(coordinator.project())
+    granted = {}
+    for n in range(60):
+        if n % 6 == 5:
+            server.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
+        body = {"branch": f"b{n}", "requestId": request_id(), "leaseSeconds": 300}
+        answer, _ = answers_again(client, lambda c, body=body: c.call("requestStack", body))
+        assert answer.status == 200, answer
+        assert answer.body["stackName"] not in granted
+        granted[answer.body["stackName"]] = answer.body["lease"]["generation"]
+    listed = client.call("listStacks").body["stacks"]
+    assert {s["stackName"]: s["lease"]["generation"] for s in listed} == granted
