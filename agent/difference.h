@@ -5,6 +5,7 @@
 #pragma once
 
 #include "agent/ci.h"
+#include "agent/worktree.h"
 
 typedef struct DifferenceAsk {
     const char *directory, *workspace; /* as worktree_read has them */
@@ -22,7 +23,7 @@ typedef struct Difference {
 void difference_init(Difference *difference);
 void difference_deinit(Difference *difference);
 
-enum { DIFFERENCE_UNKNOWN = 1 };
+enum { DIFFERENCE_UNKNOWN = WORKTREE_UNREADABLE + 1 }; /* told apart from what worktree_visit finds itself */
 
 /* 0 | DIFFERENCE_UNKNOWN with the reason, a sentence safe to print | -ENOMEM. */
 int difference_read(const DifferenceAsk *ask, Difference *out, Buffer *reason) MUST_USE;

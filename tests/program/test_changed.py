@@ -132,6 +132,7 @@ def test_what_cannot_be_found_counts_as_changed(project, tmp_path, origin, what,
     job.succeeds("deployed", f"--commit={what}")
     status, said = asked(job)
     assert status == 0 and said["changed"] is True and reason in said["reason"]
+    assert "cannot be read" not in said["reason"], "one reason, and the right one"
 
 
 def test_no_remote_no_git_no_checkout(project, tmp_path, origin):
