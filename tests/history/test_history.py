@@ -32,8 +32,11 @@ def histories(tmp_path_factory):
     wanted = {point: {"point": point, "deeds": deeds_of(point)} for point in POINTS}
     wanted |= {mix: {"deeds": deeds, "seconds": 10} for mix, deeds in MIXES.items()}
 
+    # By one thread: the factory's first folder, asked for by several, is several.
+    folders = {name: tmp_path_factory.mktemp(name.replace(" ", "-")) for name in wanted}
+
     def make(name):
-        run = Run(tmp_path_factory.mktemp(name.replace(" ", "-")), f"{SEED}/{name}", **wanted[name])
+        run = Run(folders[name], f"{SEED}/{name}", **wanted[name])
         found, history = judge(run)
         return run, found, history
 
