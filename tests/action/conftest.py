@@ -1,16 +1,20 @@
 """A coordinator, a project of the test's own, the assembled action, runners."""
 
+import shutil
 import subprocess
 
 import pytest
 from hostile import Step
-from runner import BIN, ROOT, Coordinator, Project, Runner, git
+from runner import AGENT, ROOT, Coordinator, Project, Runner, git
 
 
 @pytest.fixture(scope="session")
 def action(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("released") / "stack-orchestrator"
-    subprocess.run([ROOT / "scripts/build-action", folder, BIN.parent], check=True, capture_output=True)
+    build, folder = (tmp_path_factory.mktemp(name) for name in ("build", "released"))
+    (build / "bin").mkdir()
+    shutil.copy(AGENT, build / "bin/stack-agent")
+    folder /= "stack-orchestrator"
+    subprocess.run([ROOT / "scripts/build-action", folder, build], check=True, capture_output=True)
     return folder
 
 
