@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 from hostile import Step
-from runner import AGENT, ROOT, Coordinator, Project, Runner, git
+from runner import AGENT, AGENTS, BIN, ROOT, Coordinator, Project, Runner, git
 
 
 @pytest.fixture(scope="session")
@@ -19,8 +19,20 @@ def action(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    """The component's, as released."""
+    folder = tmp_path_factory.mktemp("component")
+    subprocess.run([ROOT / "scripts/build-template", folder, BIN.parent], check=True, capture_output=True)
+    return folder / "templates/with-stack.yml"
+
+
+@pytest.fixture(scope="session")
 def daemon(tmp_path_factory):
-    coordinator = Coordinator(tmp_path_factory.mktemp("coordinator") / "data").start()
+    """One that hands the agent out."""
+    folder = tmp_path_factory.mktemp("coordinator")
+    (folder / "agents").mkdir()
+    shutil.copy(BIN / "stack-agent", folder / "agents" / AGENTS)
+    coordinator = Coordinator(folder / "data", "--agents", folder / "agents").start()
     yield coordinator
     coordinator.hang_up()
     assert coordinator.stop() == 0, "".join(coordinator.log)

@@ -1,7 +1,7 @@
 """Jobs with `container:`. The image is another root filesystem; of the machine it has what the runner mounts, no more.
 
-"debian" has a C library, a shell, git. "bare" has a shell without any C library, for an agent that needs none: the released
-one (scripts/test release). Node comes from the runner, as it does there.
+"debian" has a C library, a shell, git. "bare" has a shell and no C library at all, for an agent that needs none: the
+released one (scripts/test release). Node comes from the runner, as it does there.
 """
 
 import os
