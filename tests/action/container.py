@@ -1,7 +1,7 @@
 """A job's container as GitHub's runner has it, without an engine: a root filesystem that each step enters.
 
-The runner starts `tail -f /dev/null` in the image and comes in by `docker exec`. So process 1 is the tail, a step has no
-parent in there, a signal ends docker's client and not the step, and of the surroundings it has what is named to it.
+The runner starts `tail -f /dev/null` in the image and comes in by `docker exec`. So process 1 is the tail, a step has
+no parent in there, a signal ends docker's client and not the step, and of the surroundings it has what is named to it.
 """
 
 import os

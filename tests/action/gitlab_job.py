@@ -1,8 +1,8 @@
 """One job of GitLab Runner's shell executor, after its documents and its sources: how a script is run and cancelled.
 
-before_script and script are one bash, with errexit and pipefail, in a process group of its own. after_script is another:
-it knows nothing of the first one's variables, comes whatever became of it, and is told CI_JOB_STATUS. When a job is
-cancelled its whole group gets SIGTERM; one that is timed out has no after_script.
+before_script and script are one bash, with errexit and pipefail, in a process group of its own. after_script is
+another: it knows nothing of the first one's variables, comes whatever became of it, and is told CI_JOB_STATUS. When a
+job is cancelled its whole group gets SIGTERM; one that is timed out has no after_script.
 """
 
 import os
