@@ -1,22 +1,38 @@
 """A coordinator, a project of the test's own, the assembled action, runners."""
 
+import shutil
 import subprocess
 
 import pytest
 from hostile import Step
-from runner import BIN, ROOT, Coordinator, Project, Runner, git
+from runner import AGENT, AGENTS, BIN, ROOT, Coordinator, Project, Runner, git
 
 
 @pytest.fixture(scope="session")
 def action(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("released") / "stack-orchestrator"
-    subprocess.run([ROOT / "scripts/build-action", folder, BIN.parent], check=True, capture_output=True)
+    build, folder = (tmp_path_factory.mktemp(name) for name in ("build", "released"))
+    (build / "bin").mkdir()
+    shutil.copy(AGENT, build / "bin/stack-agent")
+    folder /= "stack-orchestrator"
+    subprocess.run([ROOT / "scripts/build-action", folder, build], check=True, capture_output=True)
     return folder
 
 
 @pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    """The component's, as released."""
+    folder = tmp_path_factory.mktemp("component")
+    subprocess.run([ROOT / "scripts/build-template", folder, BIN.parent], check=True, capture_output=True)
+    return folder / "templates/with-stack.yml"
+
+
+@pytest.fixture(scope="session")
 def daemon(tmp_path_factory):
-    coordinator = Coordinator(tmp_path_factory.mktemp("coordinator") / "data").start()
+    """One that hands the agent out."""
+    folder = tmp_path_factory.mktemp("coordinator")
+    (folder / "agents").mkdir()
+    shutil.copy(BIN / "stack-agent", folder / "agents" / AGENTS)
+    coordinator = Coordinator(folder / "data", "--agents", folder / "agents").start()
     yield coordinator
     coordinator.hang_up()
     assert coordinator.stop() == 0, "".join(coordinator.log)

@@ -16,9 +16,9 @@ import time
 
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "program"))
-from programs import BIN, CI_VARIABLES, Coordinator, git  # noqa: E402
+from programs import AGENT, BIN, CI_VARIABLES, Coordinator, git  # noqa: E402
 
-__all__ = ["BIN", "Coordinator", "git"]
+__all__ = ["AGENT", "BIN", "Coordinator", "git"]
 
 ROOT = HERE.parent.parent
 TOOLS = pathlib.Path(os.environ["CI_TOOLS"])

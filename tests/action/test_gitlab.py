@@ -7,31 +7,11 @@ import subprocess
 
 import pytest
 from documents import GITLAB_ONE, GITLAB_README, GITLAB_RUN, GITLAB_SEVERAL
-from runner import AGENTS, BIN, ROOT, TOOLS, Coordinator, Project, git, head
+from gitlab_job import local
+from runner import BIN, TOOLS, Project, git, head
 
 # It empties a job's folder before its after_script, reports included, where each job has one of its own.
 TOGETHER = "--no-shell-isolation"
-COMPONENT = "component: $CI_SERVER_FQDN/platform/stack-orchestrator/with-stack@1"
-
-
-@pytest.fixture(scope="session")
-def daemon(tmp_path_factory):
-    """One that hands the agent out."""
-    folder = tmp_path_factory.mktemp("coordinator")
-    agents = folder / "agents"
-    agents.mkdir()
-    shutil.copy(BIN / "stack-agent", agents / AGENTS)
-    coordinator = Coordinator(folder / "data", "--agents", agents).start()
-    yield coordinator
-    coordinator.hang_up()
-    assert coordinator.stop() == 0, "".join(coordinator.log)
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("component")
-    subprocess.run([ROOT / "scripts/build-template", folder, BIN.parent], check=True, capture_output=True)
-    return folder / "templates/with-stack.yml"
 
 
 @pytest.fixture
@@ -52,7 +32,7 @@ def play(project, template, tmp_path):
 
     def run(pipeline, fails=False, isolation="--shell-isolation", **variables):
         # The component lies in the project itself here: another project's would have to be fetched.
-        (repository / ".gitlab-ci.yml").write_text(pipeline.replace(COMPONENT, "local: templates/with-stack.yml"))
+        (repository / ".gitlab-ci.yml").write_text(local(pipeline))
         git("add", "--all", cwd=repository)
         git("commit", "-q", "--allow-empty", "-m", "it", cwd=repository)
         given = {"STACK_AGENT_URL": project.daemon.url, "STACK_AGENT_KEY": project.key, **variables}
@@ -170,5 +150,5 @@ def test_a_coordinator_without_agents_says_what_to_do(play, own_daemon):
 def test_a_full_pool_fails_the_job(play, project, daemon):
     project.fill()
     pipeline = GITLAB_ONE.replace("with-stack@1", "with-stack@1, inputs: { wait: '0' }")
-    said = play(pipeline.replace(COMPONENT, "local: templates/with-stack.yml"), fails=True)
+    said = play(pipeline, fails=True)
     assert "ben" in said and "testing" not in said and Project.outcomes(project) == []

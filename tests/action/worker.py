@@ -18,8 +18,9 @@ import threading
 import time
 import uuid
 
+from container import Container, Machine
+
 INTERRUPT_SECONDS, TERMINATE_SECONDS = 7.5, 2.5  # from SIGINT to SIGTERM, from SIGTERM to SIGKILL
-STREAM_SECONDS = 5  # how long the entry process' streams are read after it has ended
 COMMANDS = {
     "add-mask", "add-matcher", "debug", "echo", "endgroup", "error", "group", "notice", "remove-matcher", "save-state",
     "set-env", "set-output", "stop-commands", "add-path", "warning",
@@ -119,6 +120,7 @@ class Job:
         self.is_cancelled = threading.Event()
         self.tracking = f"github_{uuid.uuid4()}"
         self.lock = threading.Lock()
+        self.place = Container(spec["container"]) if "container" in spec else Machine()
 
     # ---- telling ----
 
@@ -157,7 +159,7 @@ class Job:
         base |= {f"GITHUB_{name}": str(path) for name, path in files.items()}
         base |= {"RUNNER_TEMP": str(self.temp), "RUNNER_TRACKING_ID": self.tracking, "CI": "true"}
         base["GITHUB_ACTIONS"] = "true"
-        base["PATH"] = ":".join([*reversed(self.path), base["PATH"]])
+        base["PATH"] = ":".join([*reversed(self.path), self.place.path or base["PATH"]])
         return base
 
     def execute(self, name, step, words, more, cwd):
@@ -165,10 +167,11 @@ class Job:
         for kind in ("OUTPUT", "ENV", "STATE", "PATH", "STEP_SUMMARY"):
             files[kind] = self.commands / f"{kind.lower()}_{uuid.uuid4()}"
             files[kind].write_bytes(b"")
+        env = self.environment(step, files, more)
         process = subprocess.Popen(
-            words,
+            self.place.enter(words, env),
             cwd=cwd,
-            env=self.environment(step, files, more),
+            env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -181,7 +184,7 @@ class Job:
         for reader in readers:
             reader.start()
         self.wait(process)
-        until = time.monotonic() + STREAM_SECONDS
+        until = time.monotonic() + (self.place if process.returncode < 0 else Machine).stream_seconds
         for reader in readers:
             reader.join(max(0, until - time.monotonic()))
         failed = process.returncode != 0
@@ -265,7 +268,7 @@ class Job:
             said, failed = self.stage(step, name, step["uses"], state)
             state.update(said["state"])
         else:
-            words = ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", step["run"]]
+            words = [*self.place.shell, step["run"]]
             said, failed = self.execute(name, step, words, {}, self.spec["workspace"])
         self.outputs[step.get("id", name)] = said["outputs"]
         if self.is_cancelled.is_set():
@@ -291,6 +294,7 @@ class Job:
             if failed and self.status == "success":
                 self.status = "failure"
         self.kill_orphans()
+        self.place.remove()
         outputs = {}
         for name, expression in self.spec.get("outputs", {}).items():
             value = re.sub(r"\$\{\{ *steps\.([\w-]+)\.outputs\.([\w-]+) *\}\}", self.output, expression)
