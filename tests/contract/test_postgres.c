@@ -108,6 +108,7 @@ static int stack_count(void) {
 typedef struct Call {
     pthread_t thread;
     World *world;
+    int socket; /* of the store's session, when the call began */
     int result;
 } Call;
 
@@ -119,6 +120,7 @@ static void *run_commit(void *arg) {
 
 static void start(Call *call, World *w, void *(*run)(void *)) {
     call->world = w;
+    call->socket = w->store != NULL ? PQsocket(postgres_store(w->store)->connection) : -1;
     call->result = -1;
     assert_int_equal(pthread_create(&call->thread, NULL, run, call), 0);
 }
@@ -287,7 +289,7 @@ static PGconn *commit_slowly(World *w, Call *call, bool makes_project) {
 static void commit_that_happened_unheard_is_found(World *w, bool makes_project) {
     Call call;
     PGconn *holder = commit_slowly(w, &call, makes_project);
-    assert_int_equal(shutdown(PQsocket(postgres_store(w->store)->connection), SHUT_RDWR), 0);
+    assert_int_equal(shutdown(call.socket, SHUT_RDWR), 0);
     wait_for_waiting("2"); /* it asks, and waits for the project until the first transaction is over */
     assert_int_equal(stack_count(), 0);
     let_go(holder);
