@@ -142,6 +142,9 @@ void postgres_lose_connection(PostgresStore *s);
  * one's result, a failure of any. */
 PGresult *postgres_ask(PostgresStore *s, PGconn *connection, const char *question, int64_t patience_ms) MUST_USE;
 
+/* The statement that gives a session its settings. */
+void postgres_session_text(Buffer *out);
+
 /* postgres_migrate.c, on a connection that is not in pipeline mode. 0 | STORE_NEWER_SCHEMA | STORE_FULL | STORE_IO |
  * -EBADMSG | -ENOMEM, the reason noted. */
 int postgres_migrate(PostgresStore *s) MUST_USE;

@@ -30,12 +30,14 @@ static const struct {
     {"lock_timeout", TEXT_OF(STORE_LOCK_MS)},
     /* Never: it would end a COMMIT's wait for a standby, which then is committed and not safe. */
     {"statement_timeout", "0"},
-    /* Each statement seeks an index, however small or new the table is; so one plan, made once, is right for good. */
+    /* Each statement seeks an index, however small or new the table is; so one plan, made once, is right for good. What
+     * has no other way still sorts and scans: "off" is a high price. */
     {"plan_cache_mode", "force_generic_plan"},
     {"enable_seqscan", "off"},
     {"enable_bitmapscan", "off"},
     {"enable_hashjoin", "off"},
     {"enable_mergejoin", "off"},
+    {"enable_sort", "off"},
     {"jit", "off"},
 };
 
@@ -172,13 +174,17 @@ static int check_pooler(PostgresStore *s) {
     return is_answered && !is_shared ? 0 : STORE_IO;
 }
 
-/* synchronous_commit stays what it was when it was looked at, should somebody lower it later. */
+void postgres_session_text(Buffer *out) {
+    /* synchronous_commit stays what it was when it was looked at, should somebody lower it later. */
+    buffer_add_text(out, "SELECT set_config('synchronous_commit', current_setting('synchronous_commit'), false)");
+    for (size_t i = 0; i < COUNT_OF(settings); i++)
+        buffer_printf(out, ", set_config('%s', '%s', false)", settings[i].name, settings[i].value);
+}
+
 static int set_session(PostgresStore *s) {
     OWN(buffer_deinit) Buffer question;
     buffer_init(&question, 4096);
-    buffer_add_text(&question, "SELECT set_config('synchronous_commit', current_setting('synchronous_commit'), false)");
-    for (size_t i = 0; i < COUNT_OF(settings); i++)
-        buffer_printf(&question, ", set_config('%s', '%s', false)", settings[i].name, settings[i].value);
+    postgres_session_text(&question);
     const char *text = buffer_text(&question);
     if (text == NULL)
         return -ENOMEM;

@@ -7,6 +7,12 @@
  *
  * The states written as numbers are those of the partial indexes in postgres_schema/: a statement finds such an index only
  * if it repeats its condition word for word.
+ *
+ * Plans are made once, perhaps while the tables are empty and nothing is known of them, and the wrong index with a filter
+ * then costs the same as the right one. So each load asks for an order that one index alone has, and sessions may not
+ * sort (postgres_connection.c): there is nothing to choose. An order by a column that equals a constant would be none,
+ * hence IS. tests/contract/test_postgres.c looks at the plans. The wants are gone through one by one, so the rows of one
+ * come together and in its order.
  */
 #include <assert.h>
 #include <string.h>
@@ -25,18 +31,21 @@ typedef struct Statement {
     const char *text;   /* FORM_TEXT */
 } Statement;
 
+/* Equal, said so that an order by the column is no order by a constant. */
+#define IS(column, value) column " >= " value " AND " column " <= " value
 #define FREE "s.state = 0 AND s.quiet_until_ms = 0"
-#define EACH_STACK(condition, order)                                                                                   \
+/* The first rows of an order, for each want. */
+#define FIRST_STACKS(condition, order)                                                                                 \
     {                                                                                                                  \
         .text = "SELECT w.at, {stack} FROM {wants} CROSS JOIN LATERAL (SELECT * FROM stack s WHERE "                   \
-                "s.project = w.project AND " condition " ORDER BY " order " LIMIT w.most) s ORDER BY w.at, " order     \
+                "s.project = w.project AND " condition " ORDER BY " order " LIMIT w.most) s"                           \
     }
-#define EACH_REQUEST(condition)                                                                                        \
+#define FIRST_REQUESTS(condition, order)                                                                               \
     {                                                                                                                  \
         .text = "SELECT w.at, {request} FROM {wants} CROSS JOIN LATERAL (SELECT * FROM request r WHERE "               \
-                "r.project = w.project AND " condition " ORDER BY r.ticket LIMIT w.most) r ORDER BY w.at, r.ticket"    \
+                "r.project = w.project AND " condition " ORDER BY " order " LIMIT w.most) r"                           \
     }
-#define WAITING "r.purpose = w.purpose AND r.state = 0 AND r.is_heard"
+#define WAITING IS("r.purpose", "w.purpose") " AND r.state = 0 AND r.is_heard"
 /* More numbers than a project may have stacks: at most so many are used from the first unused one on. */
 #define NUMBERS_LOOKED_AT "2000000"
 
@@ -49,31 +58,32 @@ static const Statement statements[PG_STATEMENT_COUNT] = {
                                   "FOR NO KEY UPDATE"},
     [PG_LOCK_NAME] = {.text = "SELECT pg_advisory_xact_lock($1::bigint::integer, hashtext($2::text))"},
 
-    [PG_LOAD_STACK_BY_NAME] = EACH_STACK("s.name = w.text1", "s.number"),
-    [PG_LOAD_STACK_BY_NUMBER] = EACH_STACK("s.number = w.number", "s.number"),
-    [PG_LOAD_STACK_HIGHEST] = EACH_STACK("s.state <> 4", "s.number DESC"),
-    [PG_LOAD_FREE_ON_BRANCH] = EACH_STACK("s.branch = w.text1 AND " FREE, "s.requested DESC, s.number DESC"),
-    [PG_LOAD_FREE_AT_COMMIT] =
-        EACH_STACK("s.branch = w.text1 AND s.last_commit = w.text2 AND " FREE " AND NOT s.is_content_unknown",
-                   "s.requested DESC, s.number DESC"),
-    [PG_LOAD_FREE_OLDEST] = EACH_STACK(FREE, "s.requested, s.number"),
-    [PG_LOAD_DIRTY_OLDEST] = EACH_STACK("s.state = 2 AND s.quiet_until_ms = 0", "s.dirty_since"),
-    [PG_LOAD_QUEUE] = EACH_REQUEST(WAITING),
-    [PG_LOAD_QUEUED_BEFORE] =
-        {.text = "SELECT w.at, (SELECT count(*) FROM request r WHERE r.project = w.project AND " WAITING
-                 " AND r.ticket < w.number) FROM {wants} ORDER BY w.at"},
+    [PG_LOAD_STACK_BY_NAME] = FIRST_STACKS(IS("s.name", "w.text1"), "s.name"),
+    [PG_LOAD_STACK_BY_NUMBER] = FIRST_STACKS(IS("s.number", "w.number"), "s.number"),
+    [PG_LOAD_STACK_HIGHEST] = FIRST_STACKS("s.state <> 4", "s.number DESC"),
+    [PG_LOAD_FREE_ON_BRANCH] =
+        FIRST_STACKS(IS("s.branch", "w.text1") " AND " FREE, "s.branch, s.requested DESC, s.number DESC"),
+    [PG_LOAD_FREE_AT_COMMIT] = FIRST_STACKS(
+        "s.branch = w.text1 AND " IS("s.last_commit", "w.text2") " AND " FREE " AND NOT s.is_content_unknown",
+        "s.last_commit, s.requested DESC, s.number DESC"),
+    [PG_LOAD_FREE_OLDEST] = FIRST_STACKS(FREE, "s.requested, s.number"),
+    [PG_LOAD_DIRTY_OLDEST] = FIRST_STACKS("s.state = 2 AND s.quiet_until_ms = 0", "s.dirty_since"),
+    [PG_LOAD_QUEUE] = FIRST_REQUESTS(WAITING, "r.purpose, r.ticket"),
+    [PG_LOAD_QUEUED_BEFORE] = {.text = "SELECT w.at, (SELECT count(*) FROM (SELECT 1 FROM request r WHERE "
+                                       "r.project = w.project AND " WAITING " AND r.ticket < w.number "
+                                       "ORDER BY r.purpose, r.ticket) q) FROM {wants}"},
     /* The series is made as it is looked at: what is read are the used numbers before the last one found. */
     [PG_LOAD_NUMBERS_UNUSED] =
         {.text = "SELECT w.at, n.number FROM {wants} CROSS JOIN LATERAL (SELECT g.number FROM "
                  "(SELECT generate_series(f.first, f.first + " NUMBERS_LOOKED_AT ") AS number FROM (SELECT coalesce("
                  "(SELECT p.first_unused FROM project p WHERE p.name = w.project), 1) AS first) f) g "
-                 "WHERE NOT EXISTS (SELECT 1 FROM stack s WHERE s.project = w.project AND s.number = g.number) "
-                 "LIMIT w.most) n ORDER BY w.at, n.number"},
-    [PG_LOAD_REQUEST_BY_ID] = EACH_REQUEST("r.request_id = w.text1 AND r.request_id IS NOT NULL"),
-    [PG_LOAD_REQUEST_BY_TICKET] = EACH_REQUEST("r.ticket = w.number"),
-    [PG_LOAD_KEY_BY_ID] = {.text = "SELECT w.at, {key} FROM {wants} JOIN api_key k ON k.id = w.text1 ORDER BY w.at"},
-    [PG_LOAD_KEYS] = {.text = "SELECT w.at, {key} FROM {wants} JOIN api_key k ON k.project = w.project "
-                              "ORDER BY w.at, k.created_ms, k.id"},
+                 "WHERE (SELECT s.number FROM stack s WHERE s.project = w.project AND " IS(
+                     "s.number", "g.number") " ORDER BY s.number LIMIT 1) IS NULL LIMIT w.most) n"},
+    [PG_LOAD_REQUEST_BY_ID] = FIRST_REQUESTS(IS("r.request_id", "w.text1"), "r.request_id"),
+    [PG_LOAD_REQUEST_BY_TICKET] = FIRST_REQUESTS(IS("r.ticket", "w.number"), "r.ticket"),
+    [PG_LOAD_KEY_BY_ID] = {.text = "SELECT w.at, {key} FROM {wants} JOIN api_key k ON k.id = w.text1"},
+    [PG_LOAD_KEYS] = {.text = "SELECT w.at, {key} FROM {wants} CROSS JOIN LATERAL (SELECT * FROM api_key k WHERE "
+                              "k.project = w.project ORDER BY k.created_ms, k.id LIMIT w.most) k"},
 
     [PG_PROJECT_INSERT] = {FORM_INSERT, &postgres_projects, NULL},
     [PG_PROJECT_UPDATE] = {FORM_UPDATE, &postgres_projects, NULL},
@@ -106,10 +116,13 @@ static const Statement statements[PG_STATEMENT_COUNT] = {
     [PG_LIST_EVENTS_BACKWARDS] = {.text = "SELECT {event} FROM event e WHERE e.project = $1::text AND "
                                           "e.id > $2::bigint ORDER BY e.id DESC LIMIT $3::bigint"},
     [PG_LIST_STACK_EVENTS] = {.text = "SELECT {event} FROM event e WHERE e.project = $1::text AND e.id > $2::bigint "
-                                      "AND e.stack_name = $4::text ORDER BY e.id LIMIT $3::bigint"},
-    [PG_LIST_STACK_EVENTS_BACKWARDS] = {.text = "SELECT {event} FROM event e WHERE e.project = $1::text AND "
-                                                "e.id > $2::bigint AND e.stack_name = $4::text ORDER BY e.id DESC "
-                                                "LIMIT $3::bigint"},
+                                      "AND " IS("e.stack_name", "$4::text") " ORDER BY e.stack_name, e.id "
+                                                                            "LIMIT $3::bigint"},
+    [PG_LIST_STACK_EVENTS_BACKWARDS] = {.text =
+                                            "SELECT {event} FROM event e WHERE e.project = $1::text AND "
+                                            "e.id > $2::bigint AND " IS(
+                                                "e.stack_name",
+                                                "$4::text") " ORDER BY e.stack_name DESC, e.id DESC LIMIT $3::bigint"},
     /* … but $2 of keys is the last one of the page before (NULL: none). */
     [PG_LIST_KEYS] = {.text = "SELECT {key} FROM api_key k WHERE k.project = $1::text AND ($2::text IS NULL OR "
                               "(k.created_ms, k.id) > (SELECT a.created_ms, a.id FROM api_key a WHERE a.id = $2)) "
