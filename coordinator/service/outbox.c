@@ -82,6 +82,10 @@ static void send_all(Outbox *o) {
     (void)pthread_mutex_lock(&o->mutex);
     o->is_busy = false;
     o->is_changed |= r != 0;
+    if (o->first != NULL) { /* put meanwhile, by whoever may not push any more */
+        o->is_pushed = true;
+        (void)pthread_cond_signal(&o->pushed);
+    }
     (void)pthread_cond_signal(&o->idle);
 }
 

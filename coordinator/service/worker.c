@@ -15,14 +15,12 @@
 #include "base/failpoint.h"
 #include "base/limits.h"
 #include "service/batch.h"
+#include "service/chores.h"
 #include "service/lists.h"
 #include "service/outbox.h"
 #include "service/publish.h"
 #include "service/waiters.h"
 
-#define IDLE_CHECKPOINT_MS 1000
-#define DAY_MS (24LL * 3600 * 1000)
-#define USED_KEYS_MAX 256
 #define HANG_UPS_MAX 1024 /* told at once; more are found out by their requests' silence */
 #define TICK_MS 1000      /* while anything is watched the lease clock is looked at so often */
 
@@ -46,8 +44,7 @@ struct Worker {
     Waiters waiters;
     atomic_bool is_store_failing; /* since the lease clock's last tick */
     int64_t ticked_at_ms;
-    Work *backup;                                /* under way; NULL: none */
-    int64_t prune_at_ms, used_at_ms, idle_at_ms; /* boot clock; CLOCK_FOREVER: nothing to do */
+    Chores chores;
 };
 
 /* By any thread. */
@@ -61,6 +58,10 @@ static void note_failure_of(Worker *w, int result, const char *doing, const char
 
 static void note_failure(Worker *w, int result, const char *doing) {
     note_failure_of(w, result, doing, store_reason(w->o.store));
+}
+
+static void note_failed_chore(void *arg, int result, const char *doing) {
+    note_failure(arg, result, doing);
 }
 
 static void note_failed_sync(void *arg, int result, const char *reason) {
@@ -247,51 +248,6 @@ static void render_list(Worker *w, Work *work, bool is_durable) {
     }
 }
 
-static void give_up_backup(Worker *w) {
-    Work *work = steal(&w->backup);
-    (void)(store_backup_step(w->o.store, NULL) == 0);
-    work_refuse(work, OUTCOME_DRAINING, NULL,
-                (Slice)SLICE_LITERAL("the coordinator is going down: no backup was written"));
-    hand_back(w, &work, 1);
-}
-
-/* One step of the backup under way; when it ends its operation is handed back. */
-static void step_backup(Worker *w) {
-    char path[4096];
-    if (atomic_load(&w->is_stopping)) {
-        give_up_backup(w);
-        return;
-    }
-    (void)snprintf(path, sizeof path, "%.*s", SLICE_PRINT(w->backup->command.path));
-    int r = store_backup_step(w->o.store, path);
-    if (r == 0)
-        return;
-    Work *work = steal(&w->backup);
-    if (r == STORE_DONE) {
-        Answer answer;
-        answer_init(&answer);
-        answer.message = (Slice)SLICE_LITERAL("backup written");
-        (void)work_answer(work, &answer);
-    } else if (r == -EEXIST) {
-        work_refuse(work, OUTCOME_EXISTS, "path", (Slice)SLICE_LITERAL("there is a file already: name another"));
-    } else if (r == -ENOTSUP) {
-        work_refuse(work, OUTCOME_WRONG_STATE, NULL, slice_of(store_reason(w->o.store)));
-    } else {
-        note_failure(w, r, "a backup");
-        work_refuse(work, OUTCOME_STORE_UNAVAILABLE, "path", slice_of(store_reason(w->o.store)));
-    }
-    hand_back(w, &work, 1);
-}
-
-static void start_backup(Worker *w, Work *work) {
-    if (w->backup == NULL) {
-        w->backup = work;
-        return;
-    }
-    work_refuse(work, OUTCOME_IN_USE, NULL, (Slice)SLICE_LITERAL("a backup is under way: wait for it"));
-    hand_back(w, &work, 1);
-}
-
 /* Those that wait now are handed back later. */
 static void settle(Worker *w, Work *const *works, size_t count) {
     int64_t boot_ms = clock_boot_ms(w->o.clock);
@@ -391,7 +347,8 @@ static void run_cycle(Worker *w, Work *const *works, size_t count) {
             pending_count = 0;
             run_and_hand_back(w, &work, 1);
         } else if (work->command.operation == OP_BACKUP) {
-            start_backup(w, work);
+            if (!chores_begin_backup(&w->chores, work))
+                outbox_put(&w->outbox, work);
         } else if (lease_decides(work->command.operation)) {
             pending[pending_count++] = work;
         } else {
@@ -407,60 +364,16 @@ static void run_cycle(Worker *w, Work *const *works, size_t count) {
     }
 }
 
-/* ---- what happens between batches ---- */
-
-static void save_used_keys(Worker *w) {
-    KnownKey used[USED_KEYS_MAX];
-    size_t n = keys_take_used(w->o.gate.keys, used, COUNT_OF(used));
-    if (n == 0)
-        return;
-    int r = store_begin(w->o.store);
-    for (size_t i = 0; i < n && r == 0; i++)
-        r = store_save_key_used(w->o.store, slice_of(used[i].id), used[i].last_used_ms);
-    if (r == 0)
-        r = store_commit(w->o.store);
-    else
-        store_rollback(w->o.store);
-    if (r != 0)
-        note_failure(w, r, "noting when keys were used");
-}
-
-static void prune(Worker *w, int64_t now) {
-    int64_t wall = clock_wall_ms(w->o.clock);
-    int r = store_prune(w->o.store, wall - HISTORY_DAYS * DAY_MS, wall - REQUEST_KEPT_MS, PRUNE_ROWS_MAX);
-    if (r != 0 && r != STORE_DONE)
-        note_failure(w, r, "pruning");
-    w->prune_at_ms = r == 0 ? now : now + PRUNE_INTERVAL_MS;
-}
-
-/* One due step at most, so that operations never wait for more than one. */
-static void run_timers(Worker *w, bool was_busy) {
-    int64_t now = clock_boot_ms(w->o.clock);
-    if (was_busy)
-        w->idle_at_ms = now + IDLE_CHECKPOINT_MS;
-    if (w->backup != NULL) {
-        step_backup(w);
-    } else if (now >= w->used_at_ms) {
-        w->used_at_ms = now + KEY_USED_SAVE_MS;
-        save_used_keys(w);
-    } else if (now >= w->prune_at_ms && (!was_busy || now >= w->prune_at_ms + PRUNE_PATIENCE_MS)) {
-        prune(w, now);
-    } else if (now >= w->idle_at_ms) {
-        w->idle_at_ms = CLOCK_FOREVER;
-        int r = store_idle(w->o.store);
-        if (r != 0)
-            note_failure(w, r, "a checkpoint");
-    }
-}
+/* ---- waiting for work ---- */
 
 static int64_t earlier(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
 static int64_t next_timer(const Worker *w) {
-    if (w->backup != NULL || w->waiters.ready != NULL)
+    if (w->waiters.ready != NULL)
         return 0;
-    int64_t next = earlier(earlier(w->used_at_ms, w->prune_at_ms), w->idle_at_ms);
+    int64_t next = chores_next(&w->chores);
     int64_t due_in = watch_next(w->watch);
     if (due_in != INT64_MAX) /* from the last tick on */
         next = earlier(next, w->ticked_at_ms + earlier(due_in, TICK_MS));
@@ -540,10 +453,11 @@ static void *worker_main(void *arg) {
     Worker *w = arg;
     Work *works[BATCH_MAX];
     size_t count;
-    int64_t now = clock_boot_ms(w->o.clock);
-    w->used_at_ms = now + KEY_USED_SAVE_MS;
-    w->prune_at_ms = now + PRUNE_INTERVAL_MS;
-    w->idle_at_ms = CLOCK_FOREVER;
+    chores_start(&w->chores, &(ChoresOptions){.store = w->o.store,
+                                              .keys = w->o.gate.keys,
+                                              .clock = w->o.clock,
+                                              .on_failure = note_failed_chore,
+                                              .on_failure_arg = w});
     tick(w);
     while (watch_next(w->watch) == 0) /* before anybody new: every queued request counts as just heard of */
         run_last(w, NULL, 0);
@@ -554,9 +468,13 @@ static void *worker_main(void *arg) {
             run_cycle(w, works, count);
         metrics_waiting(w->o.metrics, watch_queued(w->watch), (int64_t)parking_count(&w->waiters.parking));
         outbox_push(&w->outbox, is_idle(w));
-        run_timers(w, count > 0);
+        Work *ended = chores_step(&w->chores, count > 0, atomic_load(&w->is_stopping));
+        if (ended != NULL) {
+            outbox_put(&w->outbox, ended);
+            outbox_push(&w->outbox, true);
+        }
     }
-    save_used_keys(w);
+    chores_finish(&w->chores);
     return NULL;
 }
 
