@@ -130,18 +130,23 @@ static int result_of(Call *call) {
     return call->result;
 }
 
-/* Asks until the answer is the expected one; ctest's patience ends it otherwise. */
+#define PATIENCE_MS 60000
+
+/* Asks until the answer is the expected one. */
 static void wait_until(const char *question, const char *expected) {
+    int64_t until_ms = clock_boot_ms(clock_system()) + PATIENCE_MS;
     while (strcmp(postgres_run(admin, question), expected) != 0)
-        ;
+        if (clock_boot_ms(clock_system()) > until_ms)
+            fail_msg("never %s: %s", expected, question);
 }
 
 /* From now on a COMMIT that has an event waits for a lock that the test has. */
 static PGconn *hold_commits(void) {
     PGconn *holder = postgres_server_connect(&server, "postgres");
     (void)postgres_run(holder, "SELECT pg_advisory_lock(42)");
-    (void)postgres_run(holder, "CREATE FUNCTION stack_coordinator.hold() RETURNS trigger LANGUAGE plpgsql AS "
-                               "$$ BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NULL; END $$");
+    (void)postgres_run(holder,
+                       "CREATE FUNCTION stack_coordinator.hold() RETURNS trigger LANGUAGE plpgsql "
+                       "SET lock_timeout = '60s' AS $$ BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NULL; END $$");
     (void)postgres_run(holder, "CREATE CONSTRAINT TRIGGER hold AFTER INSERT ON stack_coordinator.event DEFERRABLE "
                                "INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION stack_coordinator.hold()");
     return holder;
