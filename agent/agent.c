@@ -3,22 +3,16 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "agent/limits.h"
 #include "agent/workflow_command.h"
+#include "base/output.h"
 
 static void annotate(const Agent *agent, const char *command, const char *title, const char *text) {
     OWN(buffer_deinit) Buffer line;
     buffer_init(&line, REASON_MAX * 16);
     workflow_command_add(&line, command, title, slice_of(text));
-    Slice rest = buffer_slice(&line);
-    while (rest.len > 0) {
-        ssize_t written = write(agent->log.fd, rest.ptr, rest.len);
-        if (written <= 0)
-            return; /* nobody is left to be told */
-        rest = (Slice){.ptr = rest.ptr + written, .len = rest.len - (size_t)written};
-    }
+    (void)output_write(agent->log.fd, buffer_slice(&line)); /* where it fails nobody is left to be told */
 }
 
 PRINTF_LIKE(3, 0)

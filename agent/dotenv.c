@@ -9,6 +9,7 @@
 #include <inttypes.h>
 
 #include "agent/limits.h"
+#include "base/output.h"
 
 int dotenv_write(const char *path, const LeaseState *lease) {
     OWN(buffer_deinit) Buffer text;
@@ -17,17 +18,9 @@ int dotenv_write(const char *path, const LeaseState *lease) {
                   SLICE_PRINT(lease->request_id));
     if (lease->generation != FIELD_ABSENT)
         buffer_printf(&text, "STACK_GENERATION=%" PRId64 "\n", lease->generation);
-    Slice rest = buffer_slice(&text);
+    const Slice all = buffer_slice(&text);
     OWN(closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
-    if (fd < 0 || slice_is_absent(rest))
+    if (fd < 0 || slice_is_absent(all))
         return fd < 0 ? -errno : buffer_error(&text);
-    while (rest.len > 0) {
-        ssize_t written = write(fd, rest.ptr, rest.len);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            return -errno;
-        rest = (Slice){.ptr = rest.ptr + written, .len = rest.len - (size_t)written};
-    }
-    return 0;
+    return output_write(fd, all);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/output.h"
 #include "protocol/rules.h"
 
 enum { DELIMITER_BYTES = 16, NAME_MAX_BYTES = 128 };
@@ -64,17 +65,7 @@ int github_file_append(EnvironGet environ_get, const char *variable, Slice text)
     if (path == NULL)
         return GITHUB_FILE_ABSENT;
     OWN(closep) int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
-    if (fd < 0)
-        return -errno;
-    while (text.len > 0) {
-        ssize_t written = write(fd, text.ptr, text.len);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            return -errno;
-        text = (Slice){.ptr = text.ptr + written, .len = text.len - (size_t)written};
-    }
-    return 0;
+    return fd < 0 ? -errno : output_write(fd, text);
 }
 
 /* A name that ends in * stands for all that begin so. */

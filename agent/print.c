@@ -5,20 +5,14 @@
 #include <string.h>
 
 #include "agent/limits.h"
+#include "base/output.h"
 
 int print_out(const Agent *agent, const Buffer *text) {
-    Slice rest = buffer_slice(text);
-    if (slice_is_absent(rest))
+    const Slice all = buffer_slice(text);
+    if (slice_is_absent(all))
         return agent_fail(agent, EXIT_BROKEN, "the output is too long");
-    while (rest.len > 0) {
-        ssize_t written = write(STDOUT_FILENO, rest.ptr, rest.len);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            return agent_fail(agent, EXIT_BROKEN, "stdout cannot be written: %s", strerror(errno));
-        rest = (Slice){.ptr = rest.ptr + written, .len = rest.len - (size_t)written};
-    }
-    return 0;
+    int r = output_write(STDOUT_FILENO, all);
+    return r == 0 ? 0 : agent_fail(agent, EXIT_BROKEN, "stdout cannot be written: %s", strerror(-r));
 }
 
 int print_json(const Agent *agent, const json_t *json) {

@@ -16,6 +16,7 @@
 #include "base/fields.h"
 #include "base/json_guard.h"
 #include "base/log.h"
+#include "base/output.h"
 #include "base/random.h"
 #include "protocol/rules.h"
 
@@ -93,23 +94,9 @@ static void log_name(Slice request_id, char out[NAME_SIZE]) {
     (void)snprintf(out, NAME_SIZE, LOG_PREFIX "%.*s" LOG_SUFFIX, SLICE_PRINT(request_id));
 }
 
-static int write_all(int fd, Slice text) {
-    while (text.len > 0) {
-        ssize_t written = write(fd, text.ptr, text.len);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            return -errno;
-        text = (Slice){.ptr = text.ptr + written, .len = text.len - (size_t)written};
-    }
-    return 0;
-}
-
 static int write_beside(const StateFolder *folder, const char *name, Slice text) {
     OWN(closep) int fd = openat(folder->fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return -errno;
-    return write_all(fd, text);
+    return fd < 0 ? -errno : output_write(fd, text);
 }
 
 /*

@@ -6,8 +6,8 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "base/output.h"
 #include "base/utf8.h"
 
 #define LINE_MAX_BYTES ((size_t)32 * 1024)
@@ -168,17 +168,6 @@ static void render(const Logger *log, LogLevel level, const char *message, const
         render_plain(log, level, message, fields, count, out);
 }
 
-static void write_line(int fd, Slice line) {
-    while (line.len > 0) {
-        ssize_t written = write(fd, line.ptr, line.len);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return; /* nobody is left to be told */
-        line = (Slice){.ptr = line.ptr + written, .len = line.len - (size_t)written};
-    }
-}
-
 void log_write(const Logger *log, LogLevel level, const char *message, const LogField *fields, size_t count) {
     if (level > log->level)
         return;
@@ -191,6 +180,6 @@ void log_write(const Logger *log, LogLevel level, const char *message, const Log
         buffer_clear(&line);
         render(log, level, message, &cut, 1, &line);
     }
-    write_line(log->fd, buffer_slice(&line));
+    (void)output_write(log->fd, buffer_slice(&line)); /* where it fails nobody is left to be told */
     errno = saved_errno;
 }

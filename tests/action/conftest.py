@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 from hostile import Step
-from runner import AGENT, AGENTS, BIN, ROOT, Coordinator, Project, Runner, git
+from runner import AGENT, AGENTS, BIN, ROOT, Coordinator, Project, Runner, checkout
 
 
 @pytest.fixture(scope="session")
@@ -55,16 +55,7 @@ def project(daemon):
 
 @pytest.fixture
 def clone(tmp_path):
-    """A checkout of feat/login as actions/checkout leaves it: depth 1, any commit can be fetched."""
-    origin, clone = tmp_path / "origin", tmp_path / "clone"
-    git("init", "-q", "-b", "feat/login", origin)
-    git("config", "uploadpack.allowAnySHA1InWant", "true", cwd=origin)
-    for number in range(2):
-        (origin / "page").write_text(f"{number}\n")
-        git("add", "page", cwd=origin)
-        git("commit", "-q", "-m", str(number), cwd=origin)
-    git("clone", "-q", "--depth=1", f"file://{origin}", clone)
-    return clone
+    return checkout(tmp_path)
 
 
 @pytest.fixture

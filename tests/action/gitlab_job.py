@@ -1,4 +1,5 @@
-"""One job of GitLab Runner's shell executor, after its documents and its sources: how a script is run and cancelled.
+"""GitLab for the tests. Gitlab: the component and a project, by gitlab-ci-local. GitlabJob: one job of GitLab Runner's
+shell executor, after its documents and its sources, since gitlab-ci-local cannot cancel: how a script is run and ended.
 
 before_script and script are one bash, with errexit and pipefail, in a process group of its own. after_script is
 another: it knows nothing of the first one's variables, comes whatever became of it, and is told CI_JOB_STATUS. When a
@@ -8,13 +9,13 @@ job is cancelled its whole group gets SIGTERM; one that is timed out has no afte
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import threading
 
-from runner import TOOLS, until
+from runner import TOOLS, git, until
 
-COMPONENT = "component: $CI_SERVER_FQDN/platform/stack-orchestrator/with-stack@1"
 SCRIPTS = ("before_script", "script", "after_script")
 AFTER_SCRIPT_SECONDS = 300
 HEAD = """trap exit 1 TERM
@@ -23,16 +24,53 @@ set +o noclobber
 """
 
 
-def local(pipeline):
-    """The component lies in the project itself here: another project's would have to be fetched."""
-    return pipeline.replace(COMPONENT, "local: templates/with-stack.yml")
+class Gitlab:
+    """Where the component is released, and a project of it; git finds both by the server's name."""
+
+    def __init__(self, template, folder):
+        self.folder, self.home = folder, folder / "home"
+        self.component, self.project = folder / "platform/stack-orchestrator", folder / "project"
+        for part in (self.home, self.component / "templates"):
+            part.mkdir(parents=True)
+        self.component.with_suffix(".git").symlink_to(self.component)
+        git("init", "-q", self.component)
+        git("init", "-q", "-b", "feat/login", self.project)
+        git("remote", "add", "origin", "git@gitlab.example:team/shop.git", cwd=self.project)
+        (self.project / ".git/info/exclude").write_text(".gitlab-ci-local\n")
+        self.template = self.component / "templates/with-stack.yml"
+        shutil.copy(template, self.template)
+        names = ("git@gitlab.example:platform/", "ssh://git@gitlab.example:22/platform/")
+        section = f'[url "file://{folder}/platform/"]\n' + "".join(f"insteadOf = {name}\n" for name in names)
+        (self.home / ".gitconfig").write_text(section)
+
+    def run(self, pipeline, *words, **variables):
+        """gitlab-ci-local, in the project."""
+        (self.project / ".gitlab-ci.yml").write_text(pipeline)
+        for repository in (self.component, self.project):
+            git("add", "--all", cwd=repository)
+            git("commit", "-q", "--allow-empty", "-m", "it", cwd=repository)
+        git("tag", "--force", "1.0.0", cwd=self.component)
+        return subprocess.run(
+            [TOOLS / "bin/node", TOOLS / "bin/gitlab-ci-local", "--home", self.home, *words],
+            cwd=self.project,
+            env={
+                "PATH": f"{self.folder}/programs:{TOOLS}/bin:{os.environ['PATH']}",
+                "HOME": str(self.home),
+                "NO_PROXY": "*",
+                "GIT_CONFIG_GLOBAL": str(self.home / ".gitconfig"),
+                **variables,
+            },
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
 
 
-def expand(folder, home):
+def expand(gitlab, pipeline):
     """Scripts and variables of the pipeline's jobs, as GitLab merges them: include, inputs, extends, !reference."""
-    words = [TOOLS / "bin/node", TOOLS / "bin/gitlab-ci-local", "--preview", "--home", home]
-    env = {"PATH": f"{TOOLS}/bin:{os.environ['PATH']}", "HOME": str(home), "GIT_CONFIG_GLOBAL": "/dev/null"}
-    done = subprocess.run(words, cwd=folder, env=env, check=True, capture_output=True, text=True, timeout=60)
+    done = gitlab.run(pipeline, "--preview")
+    assert done.returncode == 0, done.stderr
     jobs, job, key = {}, None, None
     for line in done.stdout.splitlines():
         if found := re.fullmatch(r"(\S+):", line):

@@ -37,6 +37,19 @@ def until(condition, what, seconds=30):
     return value
 
 
+def checkout(folder):
+    """A checkout of feat/login as actions/checkout leaves it: depth 1, any commit can be fetched."""
+    origin, clone = folder / "origin", folder / "clone"
+    git("init", "-q", "-b", "feat/login", origin)
+    git("config", "uploadpack.allowAnySHA1InWant", "true", cwd=origin)
+    for number in range(2):
+        (origin / "page").write_text(f"{number}\n")
+        git("add", "page", cwd=origin)
+        git("commit", "-q", "-m", str(number), cwd=origin)
+    git("clone", "-q", "--depth=1", f"file://{origin}", clone)
+    return clone
+
+
 def head(folder):
     return git("rev-parse", "HEAD", cwd=folder)
 

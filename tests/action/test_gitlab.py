@@ -1,14 +1,12 @@
 """The component in GitLab pipelines as docs/ci.md shows them, run by gitlab-ci-local without containers."""
 
-import os
 import re
 import shutil
-import subprocess
 
 import pytest
 from documents import GITLAB_ONE, GITLAB_README, GITLAB_RUN, GITLAB_SEVERAL
-from gitlab_job import local
-from runner import BIN, TOOLS, Project, git, head
+from gitlab_job import Gitlab
+from runner import BIN, Project, head
 
 # It empties a job's folder before its after_script, reports included, where each job has one of its own.
 TOGETHER = "--no-shell-isolation"
@@ -16,49 +14,25 @@ TOGETHER = "--no-shell-isolation"
 
 @pytest.fixture
 def play(project, template, tmp_path):
-    repository, home, programs = tmp_path / "repository", tmp_path / "home", tmp_path / "programs"
-    for folder in (repository / "templates", home, programs):
-        folder.mkdir(parents=True)
-    git("init", "-q", "-b", "feat/login", repository)
-    git("remote", "add", "origin", "git@gitlab.example:team/shop.git", cwd=repository)
-    shutil.copy(template, repository / "templates/with-stack.yml")
+    gitlab, programs = Gitlab(template, tmp_path), tmp_path / "programs"
+    programs.mkdir()
     for name, text in {
         "deploy.sh": 'echo "deploying to $1"; test -z "$FAIL_DEPLOY"',
         "e2e.sh": 'echo "testing $STACK_NAME"; test -z "$FAIL_TESTS"',
     }.items():
-        (repository / name).write_text(f"#!/bin/sh\n{text}\n")
-        (repository / name).chmod(0o755)
-    (repository / ".git/info/exclude").write_text(".gitlab-ci-local\n")
+        (gitlab.project / name).write_text(f"#!/bin/sh\n{text}\n")
+        (gitlab.project / name).chmod(0o755)
 
     def run(pipeline, fails=False, isolation="--shell-isolation", **variables):
-        # The component lies in the project itself here: another project's would have to be fetched.
-        (repository / ".gitlab-ci.yml").write_text(local(pipeline))
-        git("add", "--all", cwd=repository)
-        git("commit", "-q", "--allow-empty", "-m", "it", cwd=repository)
         given = {"STACK_AGENT_URL": project.daemon.url, "STACK_AGENT_KEY": project.key, **variables}
         (tmp_path / "variables").write_text("".join(f"{n}={v}\n" for n, v in given.items()))
-        done = subprocess.run(
-            [
-                TOOLS / "bin/node", TOOLS / "bin/gitlab-ci-local", "--force-shell-executor",
-                isolation, "--home", home, "--variables-file", tmp_path / "variables",
-            ],
-            cwd=repository,
-            env={
-                "PATH": f"{programs}:{TOOLS}/bin:{os.environ['PATH']}",
-                "HOME": str(home),
-                "NO_PROXY": "*",
-                "GIT_CONFIG_GLOBAL": "/dev/null",
-            },
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )  # fmt: skip
+        words = ["--force-shell-executor", isolation, "--variables-file", tmp_path / "variables"]
+        done = gitlab.run(pipeline, *words)
         said = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
         assert (done.returncode != 0) == fails, said
         return said
 
-    run.repository, run.programs = repository, programs
+    run.repository, run.programs, run.template = gitlab.project, programs, gitlab.template
     return run
 
 
@@ -134,8 +108,8 @@ def test_without_curl_wget_fetches_it(play, project):
 
 
 def test_another_program_than_the_released_one_is_not_run(play, project):
-    template = play.repository / "templates/with-stack.yml"
-    template.write_text(re.sub(r'default: "[0-9a-f]{64}"', f'default: "{"0" * 64}"', template.read_text()))
+    changed = re.sub(r'default: "[0-9a-f]{64}"', f'default: "{"0" * 64}"', play.template.read_text())
+    play.template.write_text(changed)
     said = play(GITLAB_ONE, fails=True)
     assert "is not the stack-agent that this template knows" in said and project.states == {}
 

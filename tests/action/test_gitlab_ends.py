@@ -1,12 +1,11 @@
 """How GitLab's jobs end: cancelled while they fetch, wait, deploy, test; timed out. See gitlab_job.py."""
 
 import itertools
-import shutil
 
 import pytest
 from documents import GITLAB_ONE, GITLAB_SEVERAL
-from gitlab_job import GitlabJob, expand, local
-from runner import git, until
+from gitlab_job import Gitlab, GitlabJob, expand
+from runner import until
 
 # All in one, since expanding takes seconds: `alone` is the first pipeline's e2e.
 PIPELINE = GITLAB_SEVERAL + GITLAB_ONE[GITLAB_ONE.index("e2e:") :].replace("e2e:", "alone:", 1)
@@ -15,15 +14,7 @@ PIPELINE = GITLAB_SEVERAL + GITLAB_ONE[GITLAB_ONE.index("e2e:") :].replace("e2e:
 @pytest.fixture(scope="session")
 def jobs(template, tmp_path_factory):
     """The documents' with the component as it is released."""
-    folder = tmp_path_factory.mktemp("expanded")
-    (folder / "templates").mkdir()
-    shutil.copy(template, folder / "templates")
-    git("init", "-q", "-b", "feat/login", folder)
-    git("remote", "add", "origin", "git@gitlab.example:team/shop.git", cwd=folder)
-    (folder / ".gitlab-ci.yml").write_text(local(PIPELINE))
-    git("add", "--all", cwd=folder)
-    git("commit", "-q", "-m", "it", cwd=folder)
-    return expand(folder, tmp_path_factory.mktemp("home"))
+    return expand(Gitlab(template, tmp_path_factory.mktemp("gitlab")), PIPELINE)
 
 
 @pytest.fixture

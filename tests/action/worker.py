@@ -131,7 +131,7 @@ class Job:
 
     def tell(self, what, **more):
         with self.lock:
-            print(json.dumps({"what": what, **more}), flush=True)
+            print(json.dumps({"what": what, "at": time.monotonic(), **more}), flush=True)
 
     def hear(self, step, raw):
         """One line of a step's output."""
