@@ -1,9 +1,11 @@
 """The action in jobs of the runner's emulation: what a developer's workflow does, alone and over several jobs."""
 
+import html
 import json
 import re
 import time
 
+from hostile import read_page
 from runner import DEPLOY, commit, head, run, until
 
 
@@ -44,6 +46,45 @@ def test_the_next_job_of_the_branch_deploys_only_what_changed(runner, project, c
     assert limited.ended("stack")["outputs"]["needs-deploy"] == "false"
     counts = runner.job(runner.uses(paths="docs\npage"))
     assert counts.ended("stack")["outputs"]["changed-files"] == "page"
+
+
+def test_people_see_what_was_got(runner, project, clone):
+    tell = run("stack-agent deployed --stack-url https://one.example/", "deploy")
+    first = runner.job(runner.uses(), tell)
+    assert first.ended("stack")["outputs"]["stack-url"] == ""
+    commit(clone, "another\n", "web page")
+    again = runner.job(runner.uses())
+    assert again.ended("stack")["outputs"]["stack-url"] == "https://one.example/"
+    shown = [text for text in read_page(again.ended("stack")["summary"]) if text.strip()]
+    rows = dict(zip(shown[1::2], shown[2::2], strict=True))
+    assert rows.pop("Waited").endswith("s") and "web page" in rows.pop("Why")
+    assert rows == {
+        "Stack": "test-1",
+        "URL": "https://one.example/",
+        "Branch": "feat/login",
+        "Commit": head(clone),
+        "Held this branch already": "yes",
+        "Deploy": "needed",
+        "Run": "77",
+    }
+    links = re.findall('href="(.*?)"', again.ended("stack")["summary"])
+    assert html.unescape(links[-1]) == "https://github.example/team/shop/actions/runs/77"
+    groups = [e["name"] for e in again.events if e["what"] == "command" and "group" in e["name"]]
+    assert groups == ["group", "endgroup"] and "  web page" in again.log
+
+
+def test_of_two_stacks_of_the_branch_the_one_with_the_commit_is_preferred(runner, project, clone):
+    first = head(clone)
+    both = [runner.uses("one"), runner.uses("two", env_name="OTHER")]
+    runner.job(*both, run('stack-agent deployed "$STACK_NAME"', "deploy"))
+    second = commit(clone, "another\n")
+    runner.job(*both, run('stack-agent deployed "$STACK_NAME"', "deploy"))  # the one requested last
+    on = {name: stack["lastDeployedCommit"] for name, stack in project.stacks.items()}
+    assert sorted(on.values()) == sorted([first, second])
+    for wanted in (first, second, first):
+        outputs = runner.job(runner.uses(commit=wanted)).ended("stack")["outputs"]
+        assert on[outputs["stack-name"]] == wanted
+        assert outputs["needs-deploy"] == ("false" if wanted == second else "true"), "the checkout's HEAD counts"
 
 
 def test_a_failing_step_releases_by_what_was_deployed(runner, project):

@@ -1,9 +1,10 @@
 """Events, inputs, and what is said when something is missing."""
 
 import re
+import subprocess
 
 import pytest
-from runner import ROOT, Project, head, read_action, run
+from runner import AGENTS, ROOT, Coordinator, Project, git, head, read_action, run
 
 PULL = {"pull_request": {"head": {"ref": "feat/login", "sha": "b" * 40, "repo": {"full_name": "team/shop"}}}}
 EVENTS = [
@@ -104,10 +105,51 @@ def test_env_names_that_change_programs_are_refused(runner, name):
     assert job.ended("stack")["code"] == 64 and job.ended("stack")["env"] == {}
 
 
-def test_a_platform_without_a_binary_says_how_to_go_on(runner, tmp_path):
-    step = runner.uses(agent_path=str(tmp_path / "nowhere"))
-    job = runner.job(step)
-    assert job.ended("stack")["code"] == 69 and "agent-path" in job.commands("error")[0]
+@pytest.mark.parametrize(("system", "processor"), [("darwin", "arm64"), ("win32", "x64"), ("linux", "riscv64")])
+def test_a_platform_without_a_binary_says_how_to_go_on(runner, tmp_path, system, processor):
+    preload = tmp_path / "preload.js"
+    values = f"{{platform: {{value: '{system}'}}, arch: {{value: '{processor}'}}}}"
+    preload.write_text(f"Object.defineProperties(process, {values});\n")
+    runner.node_words = ["--require", str(preload)]
+    job = runner.job(runner.uses())
+    said = job.commands("error", "stack")
+    assert job.ended("stack")["code"] == 69 and len(said) == 1, job.log
+    assert f"for {system} on {processor}" in said[0] and "Linux on x86_64 and aarch64" in said[0]
+    assert "agent-path" in said[0]
+
+
+def test_an_agent_of_ones_own_is_taken(runner, action, tmp_path):
+    own = tmp_path / "own"
+    own.write_text(f'#!/bin/sh\necho "by its own way"\nexec "{action}/bin/{AGENTS}/stack-agent" "$@"\n')
+    own.chmod(0o755)
+    job = runner.job(runner.uses(agent_path=str(own)))
+    assert job.status == "success" and "by its own way" in job.log
+    missing = runner.job(runner.uses(agent_path=str(tmp_path / "nowhere")))
+    assert missing.ended("stack")["code"] == 69 and "agent-path" in missing.commands("error")[0]
+
+
+def test_a_certificate_of_ones_own_is_trusted_by_all_steps(runner, tmp_path):
+    words = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    files = ["-keyout", "key.pem", "-out", "cert.pem"]
+    subprocess.run(["openssl", *words.split(), *files], check=True, capture_output=True, cwd=tmp_path)
+    own = tmp_path / "cert.pem"
+    tls = ["--https", "127.0.0.1:0", "--tls-cert", own, "--tls-key", tmp_path / "key.pem"]
+    daemon = Coordinator(tmp_path / "data", *tls).start()
+    runner.key = daemon.project("shop")
+    runner.url = "https://localhost:" + daemon.ready["https"].rsplit(":", 1)[1]
+    refused = runner.job(runner.uses(wait="0"))
+    assert refused.ended("stack")["code"] == 69 and "certificate" in refused.commands("error")[0]
+    job = runner.job(runner.uses(ca_file=str(own)), run("stack-agent deployed && stack-agent check"))
+    assert job.status == "success" and "test-1 released (ok)" in job.log, job.log
+    daemon.stop()
+
+
+def test_a_sparse_checkout_is_enough(runner, project, clone):
+    git("sparse-checkout", "set", "nothing", cwd=clone)
+    assert not (clone / "elsewhere").exists()
+    job = runner.job(runner.uses(), run("stack-agent deployed"))
+    again = runner.job(runner.uses())
+    assert job.status == "success" and again.ended("stack")["outputs"]["needs-deploy"] == "false"
 
 
 def test_cleaning_by_a_workflow(runner, daemon):
