@@ -9,8 +9,8 @@ int output_write(int fd, Slice text) {
         ssize_t written = write(fd, text.ptr, text.len);
         if (written < 0 && errno == EINTR)
             continue;
-        if (written < 0)
-            return -errno;
+        if (written <= 0)
+            return written < 0 ? -errno : -EIO;
         text = (Slice){.ptr = text.ptr + written, .len = text.len - (size_t)written};
     }
     return 0;

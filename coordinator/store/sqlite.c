@@ -93,26 +93,26 @@ static const char *sqlite_reason(const Store *store) {
 
 /* ---- transactions ---- */
 
-static int count_log_pages(void *arg, sqlite3 *db, const char *name, int pages) {
+static int count_wal_pages(void *arg, sqlite3 *db, const char *name, int pages) {
     SqliteStore *s = arg;
     (void)db;
     (void)name;
-    s->log_pages = pages;
+    s->wal_pages = pages;
     return SQLITE_OK;
 }
 
-/* Copies the log into the database, so that the next transaction starts the log anew. */
+/* Copies the write-ahead log into the database, so that the next transaction starts it anew. */
 static int checkpoint(SqliteStore *s) {
-    int in_log = 0, copied = 0;
+    int pages = 0, copied = 0;
     FAILPOINT("checkpoint");
-    int rc = sqlite3_wal_checkpoint_v2(s->db, "main", SQLITE_CHECKPOINT_PASSIVE, &in_log, &copied);
+    int rc = sqlite3_wal_checkpoint_v2(s->db, "main", SQLITE_CHECKPOINT_PASSIVE, &pages, &copied);
     FAILPOINT("checkpointed");
     if (rc == SQLITE_OK) {
-        s->log_pages = in_log - copied;
+        s->wal_pages = pages - copied;
         s->checkpoint_at = WAL_PAGES_MAX;
         return 0;
     }
-    s->checkpoint_at = s->log_pages + WAL_PAGES_MAX / 4;
+    s->checkpoint_at = s->wal_pages + WAL_PAGES_MAX / 4;
     int r = sqlite_failed(s, rc, "checkpoint");
     return count_failed_sync(s, rc) ? STORE_BROKEN : r;
 }
@@ -131,7 +131,7 @@ static int refuse_long_log(SqliteStore *s) {
 
 /* What is due between two transactions; failures are tried again later, the next transaction does not need it. */
 static void maintain(SqliteStore *s) {
-    if (s->log_pages >= s->checkpoint_at)
+    if (s->wal_pages >= s->checkpoint_at)
         (void)(checkpoint(s) == 0);
     if (s->log.slot_count >= s->flush_at)
         (void)(sqlite_flush(s) == 0);
@@ -200,8 +200,10 @@ int sqlite_commit(Store *store) {
 
 int sqlite_sync(Store *store, char *reason) {
     SqliteStore *s = sqlite_store(store);
-    if (s->is_broken)
+    if (s->is_broken) {
+        (void)snprintf(reason, STORE_REASON_SIZE, "%s: given up after an earlier failure", s->db_path);
         return STORE_BROKEN;
+    }
     int rc = change_log_sync(&s->log);
     if (rc == SQLITE_OK) {
         s->failed_syncs = 0;
@@ -220,7 +222,7 @@ static int sqlite_idle(Store *store) {
     if (s->is_broken)
         return STORE_BROKEN;
     int r = sqlite_flush(s);
-    return r == 0 && s->log_pages > 0 ? checkpoint(s) : r;
+    return r == 0 && s->wal_pages > 0 ? checkpoint(s) : r;
 }
 
 /* ---- the data directory ---- */
@@ -279,15 +281,15 @@ static int open_failed(SqliteStore *s, int rc, Buffer *reason) {
     return r;
 }
 
-static int check_log_mode(SqliteStore *s, Buffer *reason) {
+static int check_wal_mode(SqliteStore *s, Buffer *reason) {
     sqlite3_stmt *mode = NULL;
     int rc = sqlite3_prepare_v2(s->db, "PRAGMA journal_mode", -1, &mode, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_step(mode);
     const char *name = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(mode, 0) : NULL;
-    bool is_log = name != NULL && strcmp(name, "wal") == 0;
+    bool is_wal = name != NULL && strcmp(name, "wal") == 0;
     int finalized = sqlite3_finalize(mode);
-    if (is_log)
+    if (is_wal)
         return 0;
     if (rc != SQLITE_ROW)
         return open_failed(s, finalized, reason);
@@ -306,7 +308,7 @@ static int open_connection(SqliteStore *s, Buffer *reason) {
         if (rc != SQLITE_OK)
             return open_failed(s, rc, reason);
     }
-    return check_log_mode(s, reason);
+    return check_wal_mode(s, reason);
 }
 
 static int prepare_all(SqliteStore *s, Buffer *reason) {
@@ -446,7 +448,7 @@ int store_open_sqlite(Store **out, const StoreOptions *options, Buffer *reason) 
     buffer_deinit(&unread);
     if (r != 0)
         return r;
-    (void)sqlite3_wal_hook(s->db, count_log_pages, s);
+    (void)sqlite3_wal_hook(s->db, count_wal_pages, s);
     /* What an earlier process left in the log; a full disk is no reason not to serve what is there. */
     (void)(checkpoint(s) == 0);
     if (s->is_broken) {

@@ -10,7 +10,7 @@
  * A transaction that changes tables itself (keys, a new project, pruning) is a flush with these changes in it, one COMMIT
  * of SQLite's: so tables and log never have to agree about one transaction.
  *
- * sqlite.c opens, begins, commits; sqlite_pending.c saves, flushes and replays; sqlite_write.c, _load.c, _read.c,
+ * sqlite.c opens, begins, commits; sqlite_flush.c saves, flushes and replays; sqlite_write.c, _load.c, _read.c,
  * _history.c, _prune.c, _backup.c do the rest.
  */
 #pragma once
@@ -104,7 +104,7 @@ typedef struct SqliteStore {
     Buffer changes;
     HistoryRow history; /* being filled */
 
-    int log_pages;     /* frames of the write-ahead log that wait for a checkpoint */
+    int wal_pages;     /* frames of the write-ahead log that wait for a checkpoint */
     int checkpoint_at; /* pages from which begin checkpoints first */
     bool is_open;
     atomic_int failed_syncs; /* in a row; with is_broken also the syncing thread's */
@@ -182,7 +182,7 @@ int sqlite_read_events(SqliteStore *s, const ReadQuery *query, const StoreRows *
 /* The row of history at the cursor: deletes it if it is old enough, or moves on to the next project. Takes what it cost off
  * the budget; *cursor INT64_MAX: there is no more. */
 int sqlite_prune_history(SqliteStore *s, int64_t before_ms, int64_t *cursor, int64_t *budget) MUST_USE;
-/* sqlite_pending.c */
+/* sqlite_flush.c */
 int sqlite_save(Store *store, WorkingSet **sets, size_t count) MUST_USE;
 /* What sqlite_save collected: into the log, or into the tables with all the log has. As store_commit. */
 int sqlite_append(SqliteStore *s) MUST_USE;

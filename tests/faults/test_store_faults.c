@@ -496,6 +496,10 @@ static void syncs_that_fail_in_a_row_break_the_store(void **state) {
     assert_int_equal(step(&w), STORE_BROKEN);
     fault_vfs_heal(w.vfs);
     assert_int_equal(store_begin(w.store), STORE_BROKEN); /* for good */
+    char reason[STORE_REASON_SIZE];
+    memset(reason, 'x', sizeof reason);
+    assert_int_equal(store_sync(w.store, reason), STORE_BROKEN);
+    assert_non_null(memchr(reason, '\0', sizeof reason)); /* a sentence, not what was there */
     close_store(&w);
     assert_true(reopened_is_right(&w));
     world_deinit(&w);

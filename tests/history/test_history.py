@@ -26,22 +26,26 @@ def deeds_of(point):
     return ("force", "look")
 
 
-@pytest.fixture(scope="module")
-def histories(tmp_path_factory):
+def make_histories(tmp_path_factory, points, mixes, seed, **more):
     """All of them, some at once; each test takes the one it is about."""
-    wanted = {point: {"point": point, "deeds": deeds_of(point)} for point in POINTS}
-    wanted |= {mix: {"deeds": deeds, "seconds": 10} for mix, deeds in MIXES.items()}
+    wanted = {point: {"point": point, "deeds": deeds_of(point)} for point in points}
+    wanted |= {mix: {"deeds": deeds, "seconds": 10} for mix, deeds in mixes.items()}
 
     # By one thread: the factory's first folder, asked for by several, is several.
     folders = {name: tmp_path_factory.mktemp(name.replace(" ", "-")) for name in wanted}
 
     def make(name):
-        run = Run(folders[name], f"{SEED}/{name}", **wanted[name])
+        run = Run(folders[name], f"{seed}/{name}", **wanted[name], **more)
         found, history = judge(run)
         return run, found, history
 
     with concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool:
         yield {name: pool.submit(make, name) for name in wanted}
+
+
+@pytest.fixture(scope="module")
+def histories(tmp_path_factory):
+    yield from make_histories(tmp_path_factory, POINTS, MIXES, SEED)
 
 
 def assert_clean(name, history):

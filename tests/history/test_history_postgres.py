@@ -1,11 +1,9 @@
 """Histories of a coordinator whose rows are on a PostgreSQL server: it dies at each point, and its sessions end."""
 
-import concurrent.futures
-
 import pytest
 from programs import Server
-from run import Run, judge, points
-from test_history import MIXES, SEED, TOGETHER, assert_clean, deeds_of
+from run import points
+from test_history import MIXES, SEED, assert_clean, make_histories
 
 POINTS = points("postgres")
 SESSIONS = {
@@ -24,18 +22,7 @@ def server():
 
 @pytest.fixture(scope="module")
 def histories(tmp_path_factory, server):
-    """All of them, some at once; each test takes the one it is about."""
-    wanted = {point: {"point": point, "deeds": deeds_of(point)} for point in POINTS}
-    wanted |= {mix: {"deeds": deeds, "seconds": 10} for mix, deeds in SESSIONS.items()}
-
-    def make(name):
-        folder = tmp_path_factory.mktemp(name.replace(" ", "-"))
-        run = Run(folder, f"{SEED}/postgres/{name}", server=server, **wanted[name])
-        found, history = judge(run)
-        return run, found, history
-
-    with concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool:
-        yield {name: pool.submit(make, name) for name in wanted}
+    yield from make_histories(tmp_path_factory, POINTS, SESSIONS, f"{SEED}/postgres", server=server)
 
 
 @pytest.mark.parametrize("point", POINTS)
