@@ -45,6 +45,31 @@ def command(architecture, program):
     return [emulator, str(program)]
 
 
+# Makes the kernel start the emulator for programs of aarch64, in a namespace of this test's own (since Linux 6.7).
+EMULATE = r"""
+mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
+head='\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'
+mask='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
+printf '%s' ":emulated:M::$head:$mask:$0:F" >/proc/sys/fs/binfmt_misc/register
+exec "$@"
+"""
+
+
+def can_be_started(program):
+    try:
+        return subprocess.run([program, "--version"], check=False, capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def surroundings(command, program):
+    """What has to stand before a command that starts itself anew, as `request` does for its keeper."""
+    if can_be_started(program):
+        return []
+    return ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec", EMULATE, command[0]]
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
     folder = tmp_path_factory.mktemp("certificate")
@@ -170,6 +195,22 @@ def test_every_transport_serves_a_job(scheme, start, certificate, command, progr
     (stack,) = json.loads(listed.stdout)["stacks"]
     assert stack["isAvailable"]
     assert stack["branch"] == "feat/login"
+
+
+def test_a_request_is_kept_alive(start, surroundings, daemon):
+    """The keeper is the same program, started anew."""
+
+    def expires():
+        (stack,) = json.loads(start("list", "--json").stdout)["stacks"]
+        return stack["lease"]["expires"]
+
+    done = start("request", "--lease", "2s", "--watch", str(os.getpid()), prefix=surroundings)
+    assert (done.returncode, done.stdout) == (0, "test-1\n"), done.stderr
+    seen = {expires()}
+    while len(seen) < 4:  # each is a renewal, at a third of the lease
+        seen.add(expires())
+    assert start("check").returncode == 0
+    assert start("release").returncode == 0
 
 
 def make_shallow(clone, folder):
