@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 from hostile import Step
-from runner import AGENT, AGENTS, BIN, ROOT, Coordinator, Project, Runner, checkout
+from runner import AGENT, BIN, ROOT, Coordinator, Project, Runner, checkout
 
 
 @pytest.fixture(scope="session")
@@ -19,20 +19,23 @@ def action(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory):
-    """The component's, as released."""
+def component(tmp_path_factory):
+    """As released, with the agents that go with it."""
     folder = tmp_path_factory.mktemp("component")
     subprocess.run([ROOT / "scripts/build-template", folder, BIN.parent], check=True, capture_output=True)
-    return folder / "templates/with-stack.yml"
+    return folder
 
 
 @pytest.fixture(scope="session")
-def daemon(tmp_path_factory):
+def template(component):
+    return component / "templates/with-stack.yml"
+
+
+@pytest.fixture(scope="session")
+def daemon(tmp_path_factory, component):
     """One that hands the agent out."""
     folder = tmp_path_factory.mktemp("coordinator")
-    (folder / "agents").mkdir()
-    shutil.copy(BIN / "stack-agent", folder / "agents" / AGENTS)
-    coordinator = Coordinator(folder / "data", "--agents", folder / "agents").start()
+    coordinator = Coordinator(folder / "data", "--agents", component / "agents").start()
     yield coordinator
     coordinator.hang_up()
     assert coordinator.stop() == 0, "".join(coordinator.log)
