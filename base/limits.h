@@ -76,6 +76,7 @@
 #define STORE_ANSWER_MS 10000                  /* for one answer; then the connection is given up */
 #define STORE_LOCK_MS 5000                     /* for a lock that another coordinator has */
 #define STORE_IDLE_MS 5000                     /* a coordinator that stopped in the middle of a transaction loses it */
+#define KEY_KNOWN_MS 5000                      /* another coordinator may revoke it meanwhile */
 #define STORE_DOUBT_MS 10000                   /* for finding out what became of a COMMIT */
 #define STORE_MIGRATION_MS 60000               /* for another coordinator's migration */
 #define STORE_RETRY_MIN_MS 100                 /* between attempts to connect, doubled each time … */

@@ -77,11 +77,9 @@ static int open_store(Coordinator *c, Buffer *reason) {
         c->program = NULL;
         return -ENOMEM;
     }
-    /* What the service remembers it believes to be all there is: two of them would not know of each other's grants. */
     StoreOptions options = {.data_dir = c->deps.data_dir,
                             .vfs = c->deps.vfs,
                             .url = c->deps.store_url,
-                            .is_alone = true,
                             .clock = c->deps.clock,
                             .program = c->program};
     int result = options.url != NULL ? store_open_postgres(&c->store, &options, reason)

@@ -58,6 +58,7 @@ int decide_renew_lease(Task *t) {
         return r;
     assert(stack != NULL);
     collect(stack);
+    lease_renewed(t, stack);
     /* After a start everybody gets the longest length that was asked for. */
     if (is_bound(&stack->row) && t->command->lease_seconds > stack->row.lease_seconds) {
         stack->row.lease_seconds = t->command->lease_seconds;

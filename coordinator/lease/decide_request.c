@@ -55,6 +55,7 @@ static int enqueue(Task *t, const RequestRow *request) {
     row.ticket = ++project->last_ticket;
     row.state = REQUEST_QUEUED;
     row.is_heard = true;
+    row.heard_at = t->moment->coordinator;
     row.from_queue = true;
     project->queued_count++;
     working_set_project_changed(t->set);
@@ -107,6 +108,7 @@ static int answer_known(Task *t, RequestSlot *request) {
         stack->row.is_collected = true;
         stack_slot_changed(stack);
     }
+    lease_renewed(t, stack); /* among several: another coordinator may have told a later end than this one knows of */
     return answer_grant(t, &stack->row, row, row->is_reused);
 }
 

@@ -33,7 +33,7 @@ static bool holds(const StackSlot *stack, const Due *due) {
 }
 
 static int expire(Task *t, const Due *due, StackSlot *stack, RequestSlot *request) {
-    if (!holds(stack, due) || !is_bound(&stack->row))
+    if (!holds(stack, due) || !is_bound(&stack->row) || stack->row.renewals != due->renewals)
         return DECISION_DONE;
     const Ending ending = {.why = WHY_EXPIRED, .outcome = RELEASE_DIRTY, .by = t->command->asker};
     return lease_end(t, stack, request, &ending);
@@ -57,8 +57,8 @@ static int rest(Task *t, const Due *due, StackSlot *stack) {
     return r == DECISION_DONE ? lease_rest(t, stack) : r;
 }
 
-static int unhear(Task *t, RequestSlot *request) {
-    if (request == NULL || !is_waiting(&request->row))
+static int unhear(Task *t, const Due *due, RequestSlot *request) {
+    if (request == NULL || !is_waiting(&request->row) || request->row.heard_at != due->heard_at)
         return DECISION_DONE;
     request->row.is_heard = false;
     request_slot_changed(request);
@@ -91,7 +91,7 @@ int lease_decide_due(WorkingSet *set, const Due *due, const Moment *moment) {
     case DUE_UNCOLLECTED:
         return uncollected(&t, due, stack, request);
     case DUE_UNHEARD:
-        return unhear(&t, request);
+        return unhear(&t, due, request);
     case DUE_HEARD:
         if (request != NULL && request->row.state == REQUEST_QUEUED)
             queue_hear(&t, request);

@@ -55,11 +55,13 @@ static int end_request(Task *t, RequestSlot *request, const Ending *ending) {
 /* Nobody gets the stack before its last holder must have stopped. An expired one counts the time himself; one whose lease
  * an operator ended has to be told, at the latest by his own clock; of several holders one who is told does not speak for
  * the others. */
-static void begin_quiet(const Task *t, StackRow *row, const StackRow *before, const RequestSlot *request,
+static void begin_quiet(const Task *t, StackSlot *stack, const StackRow *before, const RequestSlot *request,
                         const Ending *ending) {
+    StackRow *row = &stack->row;
     bool is_holders_word = ending->why == WHY_RELEASED || ending->why == WHY_CANCELLED;
     if (before->lease_seconds == 0 || is_holders_word || ending->is_now)
         return;
+    stack->is_guarded = true;
     int64_t grace = t->set->project.expiry_grace_seconds;
     row->quiet_seconds = grace < before->lease_seconds ? grace : before->lease_seconds;
     row->quiet_untold_seconds = ending->why == WHY_FORCED ? before->lease_seconds : 0;
@@ -113,7 +115,7 @@ int lease_end(Task *t, StackSlot *stack, RequestSlot *request, const Ending *end
     StackRow *row = &stack->row;
     const StackRow before = *row;
 
-    begin_quiet(t, row, &before, request, ending);
+    begin_quiet(t, stack, &before, request, ending);
     int r = move_on(t, stack, &before, ending);
     if (r != DECISION_DONE)
         return r;

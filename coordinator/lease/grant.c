@@ -108,6 +108,7 @@ static void begin_lease(Task *t, StackRow *row, const RequestRow *request) {
     row->purpose = request->purpose;
     row->holder_json = request->holder_json;
     row->quiet_seconds = 0; /* whoever had lost it is history now */
+    row->renewals += t->moment->coordinator != 0;
 }
 
 static void begin_request(RequestRow *request, const StackRow *stack, bool is_reused) {

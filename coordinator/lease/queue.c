@@ -109,9 +109,11 @@ void queue_put_back(Task *t, RequestSlot *request) {
 }
 
 void queue_hear(Task *t, RequestSlot *request) {
-    if (request->row.is_heard)
+    int64_t here = t->moment->coordinator;
+    if (request->row.is_heard && request->row.heard_at == here)
         return;
     request->row.is_heard = true;
+    request->row.heard_at = here;
     request_slot_changed(request);
     queue_open(t->set);
 }

@@ -107,6 +107,13 @@ int task_move(Task *t, StackSlot *stack, StackEvent event) {
     return DECISION_DONE;
 }
 
+void lease_renewed(const Task *t, StackSlot *stack) {
+    if (t->moment->coordinator == 0 || !is_bound(&stack->row))
+        return;
+    stack->row.renewals++;
+    stack_slot_changed(stack);
+}
+
 int task_record(Task *t, EventRow event) {
     event.at_ms = t->moment->wall_ms;
     int r = task_keep(t, t->command->asker, &event.by);

@@ -203,7 +203,12 @@ int working_set_put_stack(WorkingSet *set, const StackRow *row) {
     return append_stack(
         set,
         &(StackSlot){
-            .row = *row, .loaded_state = row->state, .loaded_generation = row->generation, .change = ROW_CLEAN},
+            .row = *row,
+            .loaded_state = row->state,
+            .loaded_generation = row->generation,
+            .loaded_renewals = row->renewals,
+            .change = ROW_CLEAN,
+        },
         &slot);
 }
 

@@ -59,7 +59,8 @@ typedef enum RowChange {
 typedef struct StackSlot {
     StackRow row;
     StackState loaded_state;
-    int64_t loaded_generation;
+    int64_t loaded_generation, loaded_renewals;
+    bool is_guarded; /* saved only if nobody renewed the lease since it was loaded */
     RowChange change;
 } StackSlot;
 typedef struct RequestSlot {

@@ -135,10 +135,12 @@ Access access_resolve_from_store(const Gate *gate, Work *w, Store *store, Arena 
     KeyRow key;
     ProjectRow project;
     int r = 0;
+    KnownKey known = {0};
     if (w->credential == CREDENTIAL_GOOD)
         w->credential = CREDENTIAL_CLAIMED; /* what memory said may be outdated */
+    else if (w->credential == CREDENTIAL_CLAIMED && keys_find(gate->keys, w->claim.id, &known))
+        judge_key(gate, w, &known); /* one that came before had the store asked */
     if (w->credential == CREDENTIAL_CLAIMED) {
-        KnownKey known = {0};
         r = store_find_key(store, slice_of(w->claim.id), arena, &key, &project);
         if (r == 0) {
             keys_learn(gate->keys, &key, &project);

@@ -31,6 +31,13 @@ typedef struct Step {
     bool is_decided;
 } Step;
 
+WorkingSet *batch_set(const Batch *b, Slice project) {
+    for (size_t i = 0; i < b->set_count; i++)
+        if (slice_equal(b->sets[i]->project_name, project))
+            return b->sets[i];
+    return NULL;
+}
+
 static int find_set(Batch *b, Step *s) {
     for (s->set_at = 0; s->set_at < b->set_count; s->set_at++) {
         s->set = b->sets[s->set_at];
@@ -68,7 +75,8 @@ static void tell_expiry(Answer *answer, const Moment *moment, int64_t left_ms) {
     answer->lease.expires_in_seconds = left_ms / 1000;
 }
 
-/* What is left of a lease, by the lease clock; a lease that this batch grants has all of it. */
+/* What is left of a lease, by the lease clock; a lease that this batch grants has all of it. Among several coordinators
+ * each answer renews (lease_renewed). */
 static int add_lease(Batch *b, const Step *s, const Moment *moment, Answer *answer) {
     const ProjectRow *project = &s->set->project;
     answer->lease.secret = lease_secret_make(&b->arena, project->name, answer->lease_ref, project->lease_key);
@@ -78,7 +86,10 @@ static int add_lease(Batch *b, const Step *s, const Moment *moment, Answer *answ
     int64_t seconds = request != NULL ? request->row.lease_seconds : FIELD_ABSENT;
     if (seconds != FIELD_ABSENT && seconds > 0) {
         int64_t most = seconds < project->max_hold_seconds ? seconds : project->max_hold_seconds;
-        tell_expiry(answer, moment, watch_left(b->watch, project->name, answer->lease_ref.ticket, most * 1000));
+        int64_t ticket = answer->lease_ref.ticket;
+        tell_expiry(answer, moment,
+                    moment->coordinator != 0 ? watch_left_renewed(b->watch, project->name, ticket, most)
+                                             : watch_left(b->watch, project->name, ticket, most * 1000));
     }
     return 0;
 }
@@ -212,12 +223,10 @@ int batch_run(Batch *b, Store *store, const Moment *moment, const BatchInput *in
     b->is_changed = false;
     for (size_t i = 0; i < b->set_count; i++)
         b->is_changed |= working_set_is_changed(b->sets[i]);
-    if (r != 0 || !b->is_changed) {
-        store_rollback(store);
-        return r;
+    if (r == 0 && b->is_changed) {
+        r = save(b, store);
+        FAILPOINT("saved");
     }
-    r = save(b, store);
-    FAILPOINT("saved");
     if (r == 0)
         r = store_commit(store);
     else

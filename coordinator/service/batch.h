@@ -33,3 +33,5 @@ typedef struct BatchInput {
  * STORE_BROKEN mean that certainly nothing happened.
  */
 int batch_run(Batch *batch, Store *store, const Moment *moment, const BatchInput *input) MUST_USE;
+/* What the last run knows of a project; NULL: it was not about it. */
+WorkingSet *batch_set(const Batch *batch, Slice project);

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/limits.h"
 
@@ -65,11 +67,16 @@ static Work *step_backup(Chores *c) {
 
 /* ---- the others ---- */
 
+static int compare_ids(const void *a, const void *b) {
+    return strcmp(((const KnownKey *)a)->id, ((const KnownKey *)b)->id);
+}
+
 static void save_used_keys(Chores *c) {
     KnownKey used[USED_KEYS_MAX];
     size_t n = keys_take_used(c->o.keys, used, COUNT_OF(used));
     if (n == 0)
         return;
+    qsort(used, n, sizeof *used, compare_ids); /* one order everywhere: nobody waits in a circle */
     int r = store_begin(c->o.store);
     for (size_t i = 0; i < n && r == 0; i++)
         r = store_save_key_used(c->o.store, slice_of(used[i].id), used[i].last_used_ms);

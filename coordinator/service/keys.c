@@ -10,6 +10,8 @@
 #include <string.h>
 
 struct Keys {
+    const Clock *clock;
+    int64_t max_age_ms;
     pthread_mutex_t mutex;
     KnownKey *keys;
     KnownProject *projects;
@@ -21,7 +23,7 @@ static size_t slot_of(Slice name) {
     return (size_t)(slice_hash(name) % KEY_CACHE_MAX);
 }
 
-int keys_new(Keys **out) {
+int keys_new(Keys **out, const Clock *clock, int64_t max_age_ms) {
     Keys *k = calloc(1, sizeof *k);
     if (k == NULL)
         return -ENOMEM;
@@ -34,6 +36,8 @@ int keys_new(Keys **out) {
         free(k);
         return -ENOMEM;
     }
+    k->clock = clock;
+    k->max_age_ms = max_age_ms;
     *out = k;
     return 0;
 }
@@ -48,10 +52,14 @@ Keys *keys_free(Keys *k) {
     return NULL;
 }
 
+static bool is_believed(const Keys *k, int64_t learned_ms) {
+    return k->max_age_ms == 0 || clock_boot_ms(k->clock) - learned_ms < k->max_age_ms;
+}
+
 bool keys_find(Keys *k, const char *id, KnownKey *out) {
     size_t slot = slot_of(slice_of(id));
     (void)pthread_mutex_lock(&k->mutex);
-    bool is_known = strcmp(k->keys[slot].id, id) == 0;
+    bool is_known = strcmp(k->keys[slot].id, id) == 0 && is_believed(k, k->keys[slot].learned_ms);
     if (is_known)
         *out = k->keys[slot];
     (void)pthread_mutex_unlock(&k->mutex);
@@ -61,7 +69,8 @@ bool keys_find(Keys *k, const char *id, KnownKey *out) {
 bool keys_find_project(Keys *k, Slice name, KnownProject *out) {
     size_t slot = slot_of(name);
     (void)pthread_mutex_lock(&k->mutex);
-    bool is_known = name.len > 0 && slice_equal_text(name, k->projects[slot].name);
+    bool is_known = name.len > 0 && slice_equal_text(name, k->projects[slot].name) &&
+                    is_believed(k, k->projects[slot].learned_ms);
     if (is_known)
         *out = k->projects[slot];
     (void)pthread_mutex_unlock(&k->mutex);
@@ -78,6 +87,7 @@ static void copy_name(char *out, size_t size, Slice name) {
 void keys_learn(Keys *k, const KeyRow *key, const ProjectRow *project) {
     KnownKey entry = {.scope = (Scope)key->scope,
                       .is_revoked = key->revoked_ms != 0 || project->is_deleted,
+                      .learned_ms = clock_boot_ms(k->clock),
                       .last_used_ms = key->last_used_ms,
                       .saved_used_ms = key->last_used_ms};
     copy_name(entry.id, sizeof entry.id, key->id);
@@ -90,7 +100,7 @@ void keys_learn(Keys *k, const KeyRow *key, const ProjectRow *project) {
 }
 
 void keys_learn_project(Keys *k, const ProjectRow *project) {
-    KnownProject entry = {0};
+    KnownProject entry = {.learned_ms = clock_boot_ms(k->clock)};
     if (project->is_deleted)
         return;
     copy_name(entry.name, sizeof entry.name, project->name);

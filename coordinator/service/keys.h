@@ -2,11 +2,12 @@
  * What authentication knows without asking the store: keys by id, and projects' lease keys by name. Two direct-mapped
  * caches of fixed size: a collision only costs one store read. Safe from any thread.
  *
- * On SQLite it is exact: only the worker changes rows, and it forgets an entry after the COMMIT that changed it and
- * before anyone hears of it.
+ * Of a store that nobody shares it is exact: only the worker changes rows, and it forgets an entry after the COMMIT that
+ * changed it and before anyone hears of it. Else an entry is believed for max_age_ms.
  */
 #pragma once
 
+#include "base/clock.h"
 #include "lease/rows.h"
 #include "service/secrets.h"
 
@@ -19,14 +20,17 @@ typedef struct KnownKey {
     Scope scope;
     bool is_revoked;
     int64_t last_used_ms, saved_used_ms; /* wall ms */
+    int64_t learned_ms;                  /* CLOCK_BOOTTIME */
 } KnownKey;
 
 typedef struct KnownProject {
     char name[PROJECT_NAME_MAX + 1];
     uint8_t lease_key[HASH_SIZE];
+    int64_t learned_ms;
 } KnownProject;
 
-int keys_new(Keys **out) MUST_USE;
+/* max_age_ms 0: for good; the clock must outlive it. */
+int keys_new(Keys **out, const Clock *clock, int64_t max_age_ms) MUST_USE;
 Keys *keys_free(Keys *keys);
 
 bool keys_find(Keys *keys, const char *id, KnownKey *out);

@@ -54,7 +54,7 @@ static void follow_stacks(const Publisher *p, const WorkingSet *set) {
         StackRow row = slot->row;
         if (slot->change == ROW_DELETED)
             row.state = STACK_GONE;
-        watch_follow_stack(p->watch, &set->project, &row);
+        watch_follow_stack(p->watch, &set->project, &row, slot->loaded_renewals);
     }
 }
 
@@ -108,11 +108,31 @@ static void follow_signs_of_life(const Publisher *p, const Work *work) {
         watch_told(p->watch, c->project, work->answered_ref.ticket);
 }
 
+/* What was due did not come about, where another coordinator was there first: the watch sees the rows as they are. */
+static void follow_due(const Publisher *p, const Batch *batch, const WatchDue *due) {
+    WorkingSet *set = batch_set(batch, due->project);
+    const Due *d = &due->due;
+    if (set == NULL)
+        return;
+    const StackSlot *stack = d->stack_number != 0 ? working_set_stack(set, d->stack_number) : NULL;
+    const RequestSlot *request = d->ticket != 0 ? working_set_request(set, d->ticket) : NULL;
+    if (d->stack_number != 0 && (stack == NULL || stack->change == ROW_CLEAN)) {
+        const StackRow gone = {.number = d->stack_number, .state = STACK_GONE};
+        const StackRow *row = stack != NULL ? &stack->row : &gone;
+        watch_follow_stack(p->watch, &set->project, row, row->renewals);
+    } else if (d->stack_number == 0 && (request == NULL || request->change == ROW_CLEAN)) {
+        const RequestRow over = {.ticket = d->ticket, .state = REQUEST_OVER};
+        watch_follow_request(p->watch, &set->project, request != NULL ? &request->row : &over);
+    }
+}
+
 /* Renewals first: what one gave counts also where the same transaction ended its lease, for its holder was told so. */
-void publish_batch(const Publisher *p, const Batch *batch, const Moment *moment, Work *const *works, size_t count) {
-    for (size_t i = 0; i < count; i++)
-        follow_renewal(p, works[i]);
+void publish_batch(const Publisher *p, const Batch *batch, const Moment *moment, const BatchInput *input) {
+    for (size_t i = 0; i < input->count; i++)
+        follow_renewal(p, input->works[i]);
     follow_sets(p, batch, moment);
-    for (size_t i = 0; i < count; i++)
-        follow_signs_of_life(p, works[i]);
+    for (size_t i = 0; i < input->due_count; i++)
+        follow_due(p, batch, &input->dues[i]);
+    for (size_t i = 0; i < input->count; i++)
+        follow_signs_of_life(p, input->works[i]);
 }

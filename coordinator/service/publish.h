@@ -18,5 +18,4 @@ typedef struct Publisher { /* all borrowed */
 
 /* What the batch changed, and the signs of life that its operations are: renewals, requests asked for again, lost leases
  * told to their holders. */
-void publish_batch(const Publisher *publisher, const Batch *batch, const Moment *moment, Work *const *works,
-                   size_t count);
+void publish_batch(const Publisher *publisher, const Batch *batch, const Moment *moment, const BatchInput *input);

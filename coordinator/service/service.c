@@ -40,7 +40,7 @@ int service_new(Service **out, const ServiceOptions *options) {
         return -ENOMEM;
     s->o = *options;
     s->gate.clock = options->clock;
-    int r = keys_new(&s->gate.keys);
+    int r = keys_new(&s->gate.keys, options->clock, store_coordinator(options->store) != 0 ? KEY_KNOWN_MS : 0);
     if (r == 0)
         r = limiter_new(&s->gate.limiter, options->clock);
     if (r == 0)
@@ -88,7 +88,8 @@ void service_stop(Service *s) {
 }
 
 bool service_is_ready(const Service *s) {
-    return !atomic_load(&((Service *)s)->is_draining) && !worker_is_broken(s->worker);
+    return !atomic_load(&((Service *)s)->is_draining) && !worker_is_broken(s->worker) &&
+           !worker_is_store_away(s->worker);
 }
 
 void service_on_broken(Service *s, void (*fn)(void *), void *arg) {

@@ -64,7 +64,7 @@ void service_drain(Service *service);
 /* Waits until the queue ran empty, then stops the worker. Every submitted operation has been handed back. */
 void service_stop(Service *service);
 Service *service_free(Service *service);
-/* False while draining or after the store said that it can promise nothing more. */
+/* False while draining, after the store said that it can promise nothing more, and while a server is away. */
 bool service_is_ready(const Service *service);
 /* Called by the worker's thread once, when the store is broken for good: the process has to end. May be NULL. */
 void service_on_broken(Service *service, void (*fn)(void *), void *arg);

@@ -15,9 +15,12 @@
 
 #define FOREVER INT64_MAX
 #define RETRY_MS 1000
+#define SILENT_MAX 64
 
 typedef struct Owner { /* a project; stays as long as the watch */
-    struct Owner *next;
+    struct Owner *next, *next_reread;
+    struct Entry *entries;
+    bool is_reread;
     uint64_t hash;
     size_t len;
     char name[PROJECT_NAME_MAX];
@@ -28,13 +31,17 @@ typedef enum Kind { KIND_LEASE, KIND_QUIET, KIND_QUEUED } Kind;
 typedef struct Entry {
     HeapItem timer; /* first */
     struct Entry *next_by_number, *next_by_ticket;
-    const Owner *owner;
+    struct Entry *next_of_owner, **of_owner_link;
+    Owner *owner;
+    uint64_t round; /* it was followed in */
     Kind kind;
     int64_t number; /* of the stack; of a queued request its ticket */
     int64_t ticket, generation;
     /* A lease. */
     bool is_bound;
     int64_t lease_end, hold_end, collect_end;
+    int64_t renewals;     /* the row's count when it was seen last */
+    int64_t promised_end; /* as far as another coordinator may have told its holder, whatever maxHold says here */
     int64_t seconds, asked; /* its stored length, and the one it was granted with (after a start: the stored one) */
     /* A quiet stack. */
     int64_t quiet_until_ms; /* its name, so to say */
@@ -43,6 +50,7 @@ typedef struct Entry {
     struct Entry *next_untold, **untold_link;
     /* A queued request. */
     bool is_heard, must_be_heard;
+    int64_t heard_at;
     int64_t since; /* it was heard of, or was not any more */
     int64_t parked;
 } Entry;
@@ -53,6 +61,7 @@ typedef struct Table {
 } Table;
 
 struct Watch {
+    int64_t coordinator;
     int64_t now, boot_ms;
     bool has_ticked;
     Heap heap;
@@ -63,6 +72,10 @@ struct Watch {
     size_t free_entry_count, free_owner_count;
     Entry *untold;
     int64_t queued;
+    uint64_t round;
+    Owner *reread;
+    int64_t silent[SILENT_MAX]; /* coordinators; of more than these the requests wait for their 10 minutes */
+    size_t silent_count;
 };
 
 /* ---- tables ---- */
@@ -104,25 +117,24 @@ static int table_reserve(Table *t, size_t more, bool is_by_ticket) {
     return 0;
 }
 
-static const Owner *find_owner(const Watch *w, Slice project) {
+static Owner *find_owner(const Watch *w, Slice project) {
     uint64_t hash = slice_hash(project);
-    const Owner *owner = w->owners[hash & 255];
+    Owner *owner = w->owners[hash & 255];
     while (owner != NULL &&
            (owner->hash != hash || !slice_equal(project, (Slice){.ptr = owner->name, .len = owner->len})))
         owner = owner->next;
     return owner;
 }
 
-static const Owner *own(Watch *w, Slice project) {
-    const Owner *known = find_owner(w, project);
+static Owner *own(Watch *w, Slice project) {
+    Owner *known = find_owner(w, project);
     if (known != NULL)
         return known;
     Owner *owner = w->free_owners;
     assert(owner != NULL && project.len <= sizeof owner->name);
     w->free_owners = owner->next;
     w->free_owner_count--;
-    owner->hash = slice_hash(project);
-    owner->len = project.len;
+    *owner = (Owner){.hash = slice_hash(project), .len = project.len};
     memcpy(owner->name, project.ptr, project.len);
     owner->next = w->owners[owner->hash & 255];
     w->owners[owner->hash & 255] = owner;
@@ -177,6 +189,11 @@ static Entry *add(Watch *w, Slice project, Kind kind, int64_t number, int64_t ti
     *bucket = e;
     w->by_number.count++;
     link_ticket(w, e, ticket);
+    e->next_of_owner = e->owner->entries;
+    e->of_owner_link = &e->owner->entries;
+    if (e->next_of_owner != NULL)
+        e->next_of_owner->of_owner_link = &e->next_of_owner;
+    e->owner->entries = e;
     w->queued += kind == KIND_QUEUED;
     return e;
 }
@@ -210,6 +227,9 @@ static void drop(Watch *w, Entry *e) {
     *link = e->next_by_number;
     w->by_number.count--;
     unlink_ticket(w, e);
+    *e->of_owner_link = e->next_of_owner;
+    if (e->next_of_owner != NULL)
+        e->next_of_owner->of_owner_link = e->of_owner_link;
     w->queued -= e->kind == KIND_QUEUED;
     e->next_by_number = w->free_entries;
     w->free_entries = e;
@@ -218,10 +238,11 @@ static void drop(Watch *w, Entry *e) {
 
 /* ---- life ---- */
 
-int watch_new(Watch **out) {
+int watch_new(Watch **out, int64_t coordinator) {
     Watch *w = calloc(1, sizeof *w);
     if (w == NULL)
         return -ENOMEM;
+    w->coordinator = coordinator;
     *out = w;
     return 0;
 }
@@ -293,20 +314,32 @@ static int64_t highest(int64_t a, int64_t b) {
     return a > b ? a : b;
 }
 
+static bool is_silent(const Watch *w, int64_t coordinator) {
+    for (size_t i = 0; i < w->silent_count; i++)
+        if (w->silent[i] == coordinator)
+            return true;
+    return false;
+}
+
+/* When a request that was heard of falls silent. */
+static int64_t unheard_at(const Watch *w, const Entry *e) {
+    if (e->heard_at != w->coordinator)
+        return is_silent(w, e->heard_at) ? w->now : FOREVER;
+    return e->parked > 0 ? FOREVER : e->since + QUEUE_LIVE_MS;
+}
+
 /* When the entry is due: the heap's time is never later. */
 static int64_t due_at(const Watch *w, const Entry *e) {
     switch (e->kind) {
     case KIND_LEASE:
-        return lowest(lowest(e->lease_end, e->hold_end), e->collect_end);
+        return lowest(lowest(e->lease_end, highest(e->hold_end, e->promised_end)), e->collect_end);
     case KIND_QUIET:
         return e->quiet_end;
     case KIND_QUEUED:
     default:
         if (e->must_be_heard)
             return w->now;
-        if (!e->is_heard)
-            return e->since + QUEUE_KEPT_MS;
-        return e->parked > 0 ? FOREVER : e->since + QUEUE_LIVE_MS;
+        return e->is_heard ? unheard_at(w, e) : e->since + QUEUE_KEPT_MS;
     }
 }
 
@@ -337,6 +370,7 @@ static Due due_of(const Watch *w, const Entry *e) {
     switch (e->kind) {
     case KIND_LEASE:
         due.stack_number = e->number;
+        due.renewals = e->renewals;
         due.kind = e->collect_end <= w->now ? DUE_UNCOLLECTED : DUE_EXPIRED;
         return due;
     case KIND_QUIET:
@@ -346,6 +380,7 @@ static Due due_of(const Watch *w, const Entry *e) {
         return due;
     case KIND_QUEUED:
     default:
+        due.heard_at = e->heard_at;
         due.kind = e->must_be_heard ? DUE_HEARD : e->is_heard ? DUE_UNHEARD : DUE_ABANDONED;
         return due;
     }
@@ -368,7 +403,13 @@ size_t watch_due(Watch *w, WatchDue *out, size_t max) {
 
 /* ---- following rows ---- */
 
-static void follow_lease(Watch *w, const ProjectRow *project, const StackRow *row, Entry *e) {
+/* Somebody else renewed it since it was looked at: when, and for how long, is not known. */
+static void follow_foreign(const Watch *w, const StackRow *row, Entry *e) {
+    e->promised_end = later(w->now, row->lease_seconds);
+    e->lease_end = highest(e->lease_end, e->promised_end);
+}
+
+static void follow_lease(Watch *w, const ProjectRow *project, const StackRow *row, int64_t loaded_renewals, Entry *e) {
     bool is_bound = row->lease_seconds > 0;
     if (e == NULL)
         e = add(w, project->name, KIND_LEASE, row->number, row->ticket);
@@ -383,10 +424,18 @@ static void follow_lease(Watch *w, const ProjectRow *project, const StackRow *ro
         e->lease_end = is_bound ? later(w->now, row->lease_seconds) : FOREVER;
         e->hold_end = is_bound ? later(w->now, project->max_hold_seconds) : FOREVER;
         e->collect_end = lowest(w->now + COLLECT_MS, e->lease_end);
+        e->promised_end = 0;
+        e->renewals = loaded_renewals;
     }
+    if (is_bound && e->renewals != loaded_renewals)
+        follow_foreign(w, row, e);
+    else if (is_bound && row->renewals != loaded_renewals)
+        e->lease_end = highest(e->lease_end, later(w->now, row->lease_seconds));
+    e->renewals = row->renewals;
     e->seconds = row->lease_seconds;
     if (row->is_collected)
         e->collect_end = FOREVER;
+    e->round = w->round;
     put(w, e);
 }
 
@@ -400,10 +449,12 @@ static bool is_lease_before(const Entry *e, const StackRow *row) {
 
 static void follow_quiet(Watch *w, const ProjectRow *project, const StackRow *row, Entry *e) {
     bool is_known = e != NULL && e->kind == KIND_QUIET && e->quiet_until_ms == row->quiet_until_ms;
-    if (is_known && e->ticket == row->quiet_ticket)
+    if (is_known && e->ticket == row->quiet_ticket) {
+        e->round = w->round;
         return;
+    }
     int64_t untold_ms = row->quiet_untold_seconds * 1000;
-    if (is_lease_before(e, row))
+    if (is_lease_before(e, row) && e->renewals == row->renewals)
         untold_ms = lowest(untold_ms, highest(lowest(e->lease_end, e->hold_end) - w->now, 0));
     if (e == NULL)
         e = add(w, project->name, KIND_QUIET, row->number, row->quiet_ticket);
@@ -416,14 +467,15 @@ static void follow_quiet(Watch *w, const ProjectRow *project, const StackRow *ro
     e->quiet_end = w->now + untold_ms + e->rest_ms;
     if (row->quiet_ticket != 0 && untold_ms > 0)
         set_untold(w, e);
+    e->round = w->round;
     put(w, e);
 }
 
-void watch_follow_stack(Watch *w, const ProjectRow *project, const StackRow *row) {
+void watch_follow_stack(Watch *w, const ProjectRow *project, const StackRow *row, int64_t loaded_renewals) {
     Entry *e = find(w, project->name, KIND_LEASE, row->number);
     bool is_gone = row->state == STACK_GONE;
     if (!is_gone && row->ticket != 0 && (row->lease_seconds > 0 || !row->is_collected))
-        follow_lease(w, project, row, e);
+        follow_lease(w, project, row, loaded_renewals, e);
     else if (!is_gone && row->ticket == 0 && row->quiet_until_ms != 0)
         follow_quiet(w, project, row, e);
     else
@@ -440,11 +492,14 @@ static void follow_queued(Watch *w, const ProjectRow *project, const RequestRow 
         e = add(w, project->name, KIND_QUEUED, row->ticket, row->ticket);
         e->since = w->now;
         e->must_be_heard = is_start && !row->is_heard;
-    } else if (e->is_heard != row->is_heard) {
+    } else if (e->is_heard != row->is_heard || e->heard_at != row->heard_at) {
         e->since = w->now;
-        e->must_be_heard = false;
     }
+    if (!is_start)
+        e->must_be_heard = !row->is_heard && e->parked > 0; /* another coordinator could not know that */
     e->is_heard = row->is_heard;
+    e->heard_at = row->heard_at;
+    e->round = w->round;
     put(w, e);
 }
 
@@ -458,25 +513,29 @@ void watch_start_request(Watch *w, const ProjectRow *project, const RequestRow *
 
 /* ---- signs of life ---- */
 
-static void renew(Watch *w, Entry *e, int64_t seconds) {
-    e->lease_end = highest(e->lease_end, later(w->now, seconds));
-}
-
-bool watch_renew(Watch *w, Slice project, LeaseRef lease, int64_t seconds) {
-    Entry *e = find_lease(w, project, lease.ticket);
+bool watch_may_renew(const Watch *w, Slice project, LeaseRef lease, int64_t seconds, int64_t *number) {
+    const Entry *e = find_lease(w, project, lease.ticket);
     if (e == NULL || !e->is_bound || e->generation != lease.generation || e->collect_end != FOREVER)
         return false;
-    int64_t asked = seconds != FIELD_ABSENT ? seconds : e->asked;
-    if (asked > e->seconds)
-        return false;
-    renew(w, e, asked);
-    return true;
+    *number = e->number;
+    return (seconds != FIELD_ABSENT ? seconds : e->asked) <= e->seconds;
 }
 
 void watch_renewed(Watch *w, Slice project, LeaseRef lease, int64_t seconds) {
     Entry *e = find_lease(w, project, lease.ticket);
     if (e != NULL && e->is_bound && e->generation == lease.generation)
-        renew(w, e, seconds != FIELD_ABSENT ? seconds : e->asked);
+        e->lease_end = highest(e->lease_end, later(w->now, seconds != FIELD_ABSENT ? seconds : e->asked));
+}
+
+void watch_counted(Watch *w, Slice project, LeaseRef lease, int64_t renewals) {
+    Entry *e = find_lease(w, project, lease.ticket);
+    if (e == NULL || e->generation != lease.generation)
+        return;
+    if (renewals != e->renewals + 1) {
+        e->promised_end = later(w->now, e->seconds);
+        e->lease_end = highest(e->lease_end, e->promised_end);
+    }
+    e->renewals = renewals;
 }
 
 int64_t watch_left(const Watch *w, Slice project, int64_t ticket, int64_t otherwise) {
@@ -530,4 +589,77 @@ void watch_hung_up(Watch *w, Slice project, int64_t ticket) {
 
 int64_t watch_queued(const Watch *w) {
     return w->queued;
+}
+
+/* ---- several coordinators ---- */
+
+static void begin_owner(Watch *w, Owner *owner) {
+    if (owner->is_reread)
+        return;
+    owner->is_reread = true;
+    owner->next_reread = w->reread;
+    w->reread = owner;
+}
+
+void watch_reread(Watch *w, Slice project) {
+    if (w->reread == NULL)
+        w->round++;
+    if (!slice_is_absent(project)) {
+        Owner *owner = find_owner(w, project);
+        if (owner != NULL)
+            begin_owner(w, owner);
+        return;
+    }
+    for (size_t i = 0; i < COUNT_OF(w->owners); i++)
+        for (Owner *owner = w->owners[i]; owner != NULL; owner = owner->next)
+            begin_owner(w, owner);
+}
+
+static void end_owner(Watch *w, Owner *owner, void (*on_served)(void *arg, Slice project, int64_t ticket), void *arg) {
+    Slice name = {.ptr = owner->name, .len = owner->len};
+    for (Entry *e = owner->entries, *next; e != NULL; e = next) {
+        next = e->next_of_owner;
+        if (e->round == w->round)
+            continue;
+        if (e->kind == KIND_QUEUED && e->parked > 0)
+            on_served(arg, name, e->ticket); /* ends its parking, so the entry is looked up again */
+        drop(w, e);
+    }
+}
+
+void watch_reread_end(Watch *w, void (*on_served)(void *arg, Slice project, int64_t ticket), void *arg) {
+    for (Owner *owner = w->reread, *next; owner != NULL; owner = next) {
+        next = owner->next_reread;
+        owner->is_reread = false;
+        end_owner(w, owner, on_served, arg);
+    }
+    w->reread = NULL;
+}
+
+/* Those that were heard of there last. */
+static void look_at_heard(Watch *w, int64_t coordinator, bool must_be_heard) {
+    for (size_t i = 0; i < COUNT_OF(w->owners); i++)
+        for (Owner *owner = w->owners[i]; owner != NULL; owner = owner->next)
+            for (Entry *e = owner->entries; e != NULL; e = e->next_of_owner)
+                if (e->kind == KIND_QUEUED && e->heard_at == coordinator) {
+                    e->must_be_heard |= must_be_heard;
+                    put(w, e);
+                }
+}
+
+void watch_silent(Watch *w, int64_t coordinator, bool was_heard) {
+    if (is_silent(w, coordinator) || w->silent_count == SILENT_MAX)
+        return;
+    if (was_heard)
+        w->silent[w->silent_count++] = coordinator;
+    look_at_heard(w, coordinator, !was_heard);
+}
+
+void watch_speaks(Watch *w, int64_t coordinator) {
+    for (size_t i = 0; i < w->silent_count; i++)
+        if (w->silent[i] == coordinator) {
+            w->silent[i] = w->silent[--w->silent_count];
+            look_at_heard(w, coordinator, false);
+            return;
+        }
 }

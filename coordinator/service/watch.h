@@ -9,6 +9,11 @@
  * never knows more than what is durable; but for renewals and signs of life, which are its own and lost with the process,
  * to the holder's advantage. Belongs to the worker's thread. Private to service/.
  *
+ * Of several coordinators each watches all leases. What others change is read again (watch_reread); a renewal elsewhere
+ * shows in the row's count when the lease is due here: the loss is decided with the count that was seen, does not happen
+ * when it is another one by now, and the watch begins anew, for the longest length asked for. A waiting request is watched
+ * where it was heard of last, and by all others once that coordinator is silent.
+ *
  *     grant ─► lease ─── not renewed, or maxHold ──► EXPIRED ──► quiet ──► RESTED
  *                └─ from the queue, nobody came ──► UNCOLLECTED
  *     queued ─► heard of ─── 60 s, hang-up ──► UNHEARD ─── 10 min ──► ABANDONED
@@ -19,7 +24,8 @@
 
 typedef struct Watch Watch;
 
-int watch_new(Watch **out) MUST_USE;
+/* `coordinator`: this one's number among several; 0: there is no other. */
+int watch_new(Watch **out, int64_t coordinator) MUST_USE;
 Watch *watch_free(Watch *watch);
 
 /* Tells the time: CLOCK_BOOTTIME in ms. `is_held`: the store failed since the last tick, and no time passes. */
@@ -31,8 +37,9 @@ int64_t watch_next(const Watch *watch);
 
 /* Before a COMMIT: makes room for following so many rows, of which at most `projects` are projects not seen yet. -ENOMEM. */
 int watch_reserve(Watch *watch, size_t rows, size_t projects) MUST_USE;
-/* After it. Cannot fail. A stack that is gone has the state STACK_GONE. */
-void watch_follow_stack(Watch *watch, const ProjectRow *project, const StackRow *row);
+/* After it. Cannot fail. A stack that is gone has the state STACK_GONE. `loaded_renewals`: the row's count before this
+ * coordinator raised it; the count itself, if it did not. */
+void watch_follow_stack(Watch *watch, const ProjectRow *project, const StackRow *row, int64_t loaded_renewals);
 void watch_follow_request(Watch *watch, const ProjectRow *project, const RequestRow *row);
 /* At a start instead of watch_follow_request: the request counts as just heard of (DUE_HEARD makes its row say so). */
 void watch_start_request(Watch *watch, const ProjectRow *project, const RequestRow *row);
@@ -44,10 +51,13 @@ typedef struct WatchDue {
 /* What is due now, at most `max`. What is still so is told again after a second: a failed COMMIT loses nothing. */
 size_t watch_due(Watch *watch, WatchDue *out, size_t max);
 
-/* A renewal that changes no row: it is bound, collected, and asks for no more than its stored length. False: decide it. */
-bool watch_renew(Watch *watch, Slice project, LeaseRef lease, int64_t seconds);
-/* After the COMMIT of one that does. `seconds` FIELD_ABSENT: the stored length. */
+/* Whether a renewal needs no decision: it is bound, collected, and asks for no more than its stored length. Then *number is
+ * its stack. `seconds` FIELD_ABSENT: the length asked for at first. */
+bool watch_may_renew(const Watch *watch, Slice project, LeaseRef lease, int64_t seconds, int64_t *number);
+/* It was renewed. */
 void watch_renewed(Watch *watch, Slice project, LeaseRef lease, int64_t seconds);
+/* Likewise, raising the count in its row to `renewals`. */
+void watch_counted(Watch *watch, Slice project, LeaseRef lease, int64_t renewals);
 /* What a bound lease has left, in ms; `otherwise` when it is not watched (yet). */
 int64_t watch_left(const Watch *watch, Slice project, int64_t ticket, int64_t otherwise);
 /* What renewing it by `seconds` would leave. */
@@ -63,3 +73,15 @@ bool watch_parked(Watch *watch, Slice project, int64_t ticket, int by);
 void watch_hung_up(Watch *watch, Slice project, int64_t ticket);
 /* How many requests are queued. */
 int64_t watch_queued(const Watch *watch);
+
+/* ---- several coordinators ---- */
+
+/* Begins to read one project (absent: all of them) anew: follow every row that LIST_WATCHED has of it, then end it. */
+void watch_reread(Watch *watch, Slice project);
+/* What was not followed since is over. `on_served` is told of requests that somebody waits for here and that are queued no
+ * longer. After a failure it is not called, but the reading begun again. */
+void watch_reread_end(Watch *watch, void (*on_served)(void *arg, Slice project, int64_t ticket), void *arg);
+/* Nothing was heard of that coordinator for a while, or again. `was_heard`: it was heard of before; else its requests
+ * count as just heard of, as after a start. */
+void watch_silent(Watch *watch, int64_t coordinator, bool was_heard);
+void watch_speaks(Watch *watch, int64_t coordinator);

@@ -17,21 +17,32 @@
 #include "service/batch.h"
 #include "service/chores.h"
 #include "service/lists.h"
+#include "service/neighbours.h"
 #include "service/outbox.h"
 #include "service/publish.h"
 #include "service/waiters.h"
 
 #define HANG_UPS_MAX 1024 /* told at once; more are found out by their requests' silence */
+#define CALLED_MAX 256    /* likewise; more are found out by a look */
+#define CONFLICT_TRIES 3  /* of one operation that meets a renewal */
 #define TICK_MS 1000      /* while anything is watched the lease clock is looked at so often */
+
+typedef struct Called { /* a request that waits here was served elsewhere */
+    char project[PROJECT_NAME_MAX + 1];
+    int64_t ticket;
+} Called;
 
 struct Worker {
     WorkerOptions o;
+    int64_t coordinator; /* store_coordinator: 0: nobody else uses the store */
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     Work *first, **last; /* linked by shown.next */
     uint64_t hung_up[HANG_UPS_MAX];
     size_t hung_up_count;
+    Called called[CALLED_MAX];
+    size_t called_count;
     bool is_started;
     atomic_bool is_stopping, is_draining;
     atomic_size_t places;
@@ -42,7 +53,12 @@ struct Worker {
     Arena scratch;
     Watch *watch;
     Waiters waiters;
+    Neighbours neighbours;
+    Renewal renewals[BATCH_MAX]; /* of this cycle, with their operations */
+    Work *renewing[BATCH_MAX];
+    size_t renewal_count;
     atomic_bool is_store_failing; /* since the lease clock's last tick */
+    atomic_bool is_store_away;    /* it did not answer when it was asked last */
     int64_t ticked_at_ms;
     Chores chores;
 };
@@ -52,6 +68,7 @@ static void note_failure_of(Worker *w, int result, const char *doing, const char
     LOG(w->o.log, LOG_ERROR, "the store failed", log_string("doing", doing), log_number("result", result),
         log_string("reason", reason));
     atomic_store(&w->is_store_failing, true);
+    atomic_store(&w->is_store_away, true);
     if (result == STORE_BROKEN && !atomic_exchange(&w->is_broken, true) && w->o.on_broken != NULL)
         w->o.on_broken(w->o.on_broken_arg);
 }
@@ -89,9 +106,11 @@ int worker_new(Worker **out, const WorkerOptions *options) {
                                              .on_failure = note_failed_sync,
                                              .on_failure_arg = w});
     arena_init(&w->scratch);
-    int r = watch_new(&w->watch);
+    w->coordinator = store_coordinator(options->store);
+    int r = watch_new(&w->watch, w->coordinator);
     batch_init(&w->batch, w->watch);
     waiters_init(&w->waiters, w->watch);
+    neighbours_init(&w->neighbours, options->store, w->watch, &w->waiters, options->metrics);
     if (r < 0) {
         (void)worker_free(w);
         return r;
@@ -105,6 +124,7 @@ Worker *worker_free(Worker *w) {
         return NULL;
     worker_stop(w);
     waiters_deinit(&w->waiters);
+    neighbours_deinit(&w->neighbours);
     w->watch = watch_free(w->watch);
     batch_deinit(&w->batch);
     arena_deinit(&w->scratch);
@@ -148,6 +168,11 @@ bool worker_is_broken(const Worker *w) {
     return atomic_load(&w->is_broken);
 }
 
+/* A store that is shared is asked every second; another one perhaps not before somebody wants something of it. */
+bool worker_is_store_away(const Worker *w) {
+    return w->coordinator != 0 && atomic_load(&w->is_store_away);
+}
+
 void worker_submit(Worker *w, Work *work) {
     work->shown.next = NULL;
     (void)pthread_mutex_lock(&w->mutex);
@@ -167,6 +192,19 @@ void worker_hang_up(Worker *w, uint64_t operation_id) {
     (void)pthread_mutex_unlock(&w->mutex);
 }
 
+/* By the store's thread. */
+static void note_called(void *arg, Slice project, int64_t ticket) {
+    Worker *w = arg;
+    (void)pthread_mutex_lock(&w->mutex);
+    if (w->called_count < CALLED_MAX && project.len <= PROJECT_NAME_MAX) {
+        Called *called = &w->called[w->called_count++];
+        (void)snprintf(called->project, sizeof called->project, "%.*s", SLICE_PRINT(project));
+        called->ticket = ticket;
+    }
+    (void)pthread_cond_signal(&w->wake);
+    (void)pthread_mutex_unlock(&w->mutex);
+}
+
 void worker_drain(Worker *w) {
     (void)pthread_mutex_lock(&w->mutex);
     atomic_store(&w->is_draining, true);
@@ -181,12 +219,34 @@ static void hand_back(Worker *w, Work *const *works, size_t count) {
         outbox_put(&w->outbox, works[i]);
 }
 
+/* Who waits elsewhere and was served by this batch. */
+static void call_others(Worker *w) {
+    StoreCall calls[CALLED_MAX];
+    size_t count = 0;
+    for (size_t i = 0; w->coordinator != 0 && i < w->batch.set_count; i++) {
+        WorkingSet *set = w->batch.sets[i];
+        for (size_t g = 0; g < set->granted_count && count < CALLED_MAX; g++) {
+            const RequestSlot *slot = working_set_request(set, set->granted[g]);
+            if (slot != NULL && slot->row.heard_at != w->coordinator)
+                calls[count++] = (StoreCall){
+                    .coordinator = slot->row.heard_at, .project = set->project_name, .ticket = slot->row.ticket};
+        }
+    }
+    int r = count > 0 ? store_call(w->o.store, calls, count) : 0;
+    if (r != 0)
+        note_failure(w, r, "telling other coordinators");
+}
+
 /* What certainly did not happen runs again one by one, so that one operation's failure is its own. What was due stays due. */
 static void run_batch(Worker *w, const BatchInput *input) {
-    Moment moment = {.wall_ms = clock_wall_ms(w->o.clock)};
+    Moment moment = {.wall_ms = clock_wall_ms(w->o.clock), .coordinator = w->coordinator};
+    bool is_alone = input->count + input->due_count == 1;
     int r = batch_run(&w->batch, w->o.store, &moment, input);
+    for (int tries = 1; r == STORE_CONFLICT && is_alone && w->coordinator != 0 && tries < CONFLICT_TRIES; tries++)
+        r = batch_run(&w->batch, w->o.store, &moment, input);
     if (r == 0) {
         FAILPOINT("committed");
+        atomic_store(&w->is_store_away, false);
         if (w->batch.is_changed)
             outbox_changed(&w->outbox);
         const Publisher p = {.metrics = w->o.metrics,
@@ -195,13 +255,14 @@ static void run_batch(Worker *w, const BatchInput *input) {
                              .watch = w->watch,
                              .waiters = &w->waiters};
         metrics_batch(w->o.metrics, input->count + input->due_count);
-        publish_batch(&p, &w->batch, &moment, input->works, input->count);
+        publish_batch(&p, &w->batch, &moment, input);
+        call_others(w);
         FAILPOINT("published");
         return;
     }
-    note_failure(w, r, "a batch");
+    if (r != STORE_CONFLICT || w->coordinator == 0)
+        note_failure(w, r, "a batch");
     bool is_certain = r != STORE_UNKNOWN && r != STORE_BROKEN;
-    bool is_alone = input->count + input->due_count == 1;
     for (size_t i = 0; i < input->count; i++) {
         if (is_certain && !is_alone)
             run_batch(w, &(BatchInput){.works = &input->works[i], .count = 1});
@@ -241,7 +302,7 @@ static void render_list(Worker *w, Work *work, bool is_durable) {
     } else if (r != 0) {
         note_failure(w, r, "a list");
         outbox_refuse(&w->outbox, work, r);
-    } else if (is_durable && work_is_shared_list(work) && work->answer.len <= SNAPSHOT_BYTES_MAX) {
+    } else if (is_durable && w->coordinator == 0 && work_is_shared_list(work) && work->answer.len <= SNAPSHOT_BYTES_MAX) {
         share_list(w, work);
     } else {
         work_answer_bytes(work);
@@ -301,11 +362,9 @@ static void run_last(Worker *w, Work *const *works, size_t count) {
     settle(w, works, count);
 }
 
-/* A renewal that changes no row is memory's alone: no COMMIT, and it works while the disk is full. */
-static bool renew_from_memory(Worker *w, Work *work) {
+static void answer_renewal(Worker *w, Work *work) {
     const Command *c = &work->command;
-    if (c->operation != OP_RENEW_LEASE || !watch_renew(w->watch, c->project, c->lease_ref, c->lease_seconds))
-        return false;
+    watch_renewed(w->watch, c->project, c->lease_ref, c->lease_seconds);
     int64_t left_ms = watch_left(w->watch, c->project, c->lease_ref.ticket, 0);
     Answer answer;
     answer_init(&answer);
@@ -314,7 +373,49 @@ static bool renew_from_memory(Worker *w, Work *work) {
     (void)work_answer(work, &answer);
     snapshots_drop(w->o.snapshots, c->project);
     FAILPOINT("renewed");
+    outbox_hand_back(&w->outbox, work);
+}
+
+/* A renewal that changes nothing is memory's alone: no COMMIT, and it works while the disk is full. Where others watch the
+ * lease too it raises a count, together with all renewals of the cycle. */
+static bool renew_lightly(Worker *w, Work *work) {
+    const Command *c = &work->command;
+    int64_t number = 0;
+    if (c->operation != OP_RENEW_LEASE ||
+        !watch_may_renew(w->watch, c->project, c->lease_ref, c->lease_seconds, &number))
+        return false;
+    if (w->coordinator == 0) {
+        answer_renewal(w, work);
+        return true;
+    }
+    w->renewing[w->renewal_count] = work;
+    w->renewals[w->renewal_count++] =
+        (Renewal){.project = c->project,
+                  .number = number,
+                  .lease = c->lease_ref,
+                  .seconds = c->lease_seconds != FIELD_ABSENT ? c->lease_seconds : 0};
     return true;
+}
+
+/* The renewals of the cycle; those that are not so light after all are put to what is to be decided. */
+static void save_renewals(Worker *w, Work **pending, size_t *pending_count) {
+    size_t count = w->renewal_count;
+    w->renewal_count = 0;
+    int r = count > 0 ? store_renew(w->o.store, w->renewals, count) : 0;
+    if (r != 0)
+        note_failure(w, r, "renewals");
+    for (size_t i = 0; i < count; i++) {
+        const Renewal *renewal = &w->renewals[i];
+        if (r != 0) {
+            outbox_refuse(&w->outbox, w->renewing[i], r);
+            hand_back(w, &w->renewing[i], 1);
+        } else if (renewal->renewals == 0) {
+            pending[(*pending_count)++] = w->renewing[i];
+        } else {
+            watch_counted(w->watch, renewal->project, renewal->lease, renewal->renewals);
+            answer_renewal(w, w->renewing[i]);
+        }
+    }
 }
 
 /* Who may ask, or how long a lease may last, is decided anew behind these: they run alone, so that what comes after them
@@ -340,8 +441,8 @@ static void run_cycle(Worker *w, Work *const *works, size_t count) {
             work->granted_us != 0 && work->owner->is_peer_there != NULL && !work->owner->is_peer_there(&work->shown);
         if (is_refused(w, work)) {
             hand_back(w, &work, 1);
-        } else if (renew_from_memory(w, work)) {
-            outbox_hand_back(&w->outbox, work);
+        } else if (renew_lightly(w, work)) {
+            continue;
         } else if (runs_alone(work)) {
             run_and_hand_back(w, pending, pending_count);
             pending_count = 0;
@@ -355,6 +456,7 @@ static void run_cycle(Worker *w, Work *const *works, size_t count) {
             lists[list_count++] = work;
         }
     }
+    save_renewals(w, pending, &pending_count);
     run_last(w, pending, pending_count);
     bool is_durable = list_count > 0 && outbox_settle(&w->outbox);
     for (size_t i = 0; i < list_count; i++) {
@@ -373,7 +475,7 @@ static int64_t earlier(int64_t a, int64_t b) {
 static int64_t next_timer(const Worker *w) {
     if (w->waiters.ready != NULL)
         return 0;
-    int64_t next = chores_next(&w->chores);
+    int64_t next = earlier(chores_next(&w->chores), neighbours_next(&w->neighbours));
     int64_t due_in = watch_next(w->watch);
     if (due_in != INT64_MAX) /* from the last tick on */
         next = earlier(next, w->ticked_at_ms + earlier(due_in, TICK_MS));
@@ -392,7 +494,7 @@ static bool is_over(Worker *w) {
 /* Blocks until there is something to do, or the end. Takes the hang-ups that were told. */
 static size_t wait_for_work(Worker *w, uint64_t *hung_up) {
     (void)pthread_mutex_lock(&w->mutex);
-    while (w->first == NULL && w->hung_up_count == 0 && !must_drain(w) && !is_over(w) &&
+    while (w->first == NULL && w->hung_up_count == 0 && w->called_count == 0 && !must_drain(w) && !is_over(w) &&
            clock_boot_ms(w->o.clock) < next_timer(w))
         w->o.clock->vtable->wait(w->o.clock, &w->wake, &w->mutex, next_timer(w));
     size_t n = w->hung_up_count;
@@ -402,8 +504,20 @@ static size_t wait_for_work(Worker *w, uint64_t *hung_up) {
     return n;
 }
 
+static void wake_called(Worker *w) {
+    Called called[CALLED_MAX];
+    (void)pthread_mutex_lock(&w->mutex);
+    size_t count = w->called_count;
+    memcpy(called, w->called, count * sizeof *called);
+    w->called_count = 0;
+    (void)pthread_mutex_unlock(&w->mutex);
+    for (size_t i = 0; i < count; i++)
+        waiters_wake(&w->waiters, slice_of(called[i].project), called[i].ticket);
+}
+
 /* Peers, time and the end: what ends a wait. */
 static void end_waits(Worker *w, const uint64_t *hung_up, size_t count) {
+    wake_called(w);
     for (size_t i = 0; i < count; i++) {
         Work *work = waiters_hang_up(&w->waiters, hung_up[i]);
         if (work != NULL)
@@ -449,6 +563,14 @@ static bool is_idle(Worker *w) {
     return is_empty;
 }
 
+static void look_at_neighbours(Worker *w) {
+    int r = neighbours_look(&w->neighbours, clock_boot_ms(w->o.clock));
+    if (r == 0)
+        atomic_store(&w->is_store_away, false);
+    else
+        note_failure(w, r, "looking at what other coordinators changed");
+}
+
 static void *worker_main(void *arg) {
     Worker *w = arg;
     Work *works[BATCH_MAX];
@@ -466,6 +588,8 @@ static void *worker_main(void *arg) {
         tick(w);
         if (count > 0 || watch_next(w->watch) == 0)
             run_cycle(w, works, count);
+        if (clock_boot_ms(w->o.clock) >= neighbours_next(&w->neighbours))
+            look_at_neighbours(w);
         metrics_waiting(w->o.metrics, watch_queued(w->watch), (int64_t)parking_count(&w->waiters.parking));
         outbox_push(&w->outbox, is_idle(w));
         Work *ended = chores_step(&w->chores, count > 0, atomic_load(&w->is_stopping));
@@ -478,35 +602,14 @@ static void *worker_main(void *arg) {
     return NULL;
 }
 
-/* Whoever renewed before the start was told up to his lease's length: a maxHold that was lowered since takes none of it. */
-static int watch_stack(void *arg, const ProjectRow *project, const StackRow *row) {
-    Worker *w = arg;
-    ProjectRow holding = *project;
-    if (holding.max_hold_seconds < row->lease_seconds)
-        holding.max_hold_seconds = row->lease_seconds;
-    int r = watch_reserve(w->watch, 1, 1);
-    if (r == 0)
-        watch_follow_stack(w->watch, &holding, row);
-    return r;
-}
-
-static int watch_request(void *arg, const ProjectRow *project, const RequestRow *row) {
-    Worker *w = arg;
-    int r = watch_reserve(w->watch, 1, 1);
-    if (r == 0)
-        watch_start_request(w->watch, project, row);
-    return r;
-}
-
 int worker_start(Worker *w) {
-    StoreCounts counts;
-    int r = store_counts(w->o.store, &counts);
-    if (r == 0)
-        r = store_read(w->o.store, &(ReadQuery){.list = LIST_WATCHED, .after = FIELD_ABSENT},
-                       &(StoreRows){.watched_stack = watch_stack, .watched_request = watch_request, .arg = w});
+    int r = neighbours_look(&w->neighbours, clock_boot_ms(w->o.clock));
     if (r != 0)
         return r < 0 ? r : -EIO;
-    metrics_start_counts(w->o.metrics, &counts);
+    if (w->coordinator != 0)
+        r = store_listen(w->o.store, note_called, w);
+    if (r < 0)
+        return r;
     r = outbox_start(&w->outbox);
     if (r < 0)
         return r;
@@ -527,6 +630,8 @@ void worker_stop(Worker *w) {
     (void)pthread_cond_signal(&w->wake);
     (void)pthread_mutex_unlock(&w->mutex);
     (void)pthread_join(w->thread, NULL);
+    if (w->coordinator != 0)
+        (void)(store_listen(w->o.store, NULL, NULL) == 0);
     outbox_stop(&w->outbox);
     w->is_started = false;
 }

@@ -45,4 +45,6 @@ void worker_drain(Worker *worker);
 /* Runs the queue empty, then joins the thread. */
 void worker_stop(Worker *worker);
 bool worker_is_broken(const Worker *worker);
+/* A store that others use too did not answer when it was asked last. */
+bool worker_is_store_away(const Worker *worker);
 Worker *worker_free(Worker *worker);

@@ -34,6 +34,7 @@ int postgres_begin(Store *store) {
 
 static void end_transaction(PostgresStore *s) {
     s->transaction = TRANSACTION_NONE;
+    s->has_written = false;
     s->noted_project[0] = '\0';
 }
 
@@ -75,12 +76,18 @@ int postgres_commit(Store *store) {
         return 0;
     }
     assert(s->transaction != TRANSACTION_NONE);
+    if (s->transaction == TRANSACTION_BEGUN && !s->has_written && !s->has_standby) {
+        postgres_rollback(store);
+        return 0;
+    }
     int r = s->transaction == TRANSACTION_FAILED ? STORE_IO : send_commit(s);
     if (r == 0)
         r = receive_commit(s);
     bool is_in_doubt = s->connection == NULL || s->is_warned;
     if (is_in_doubt && s->noted_project[0] != '\0')
         r = postgres_resolve(s);
+    else if (is_in_doubt && r == 0)
+        r = STORE_IO; /* nothing was changed, but what was read may not be on the standby */
     if (r != 0)
         postgres_rollback(store);
     end_transaction(s);
@@ -118,6 +125,7 @@ static const char *postgres_reason(const Store *store) {
 
 static void postgres_close(Store *store) {
     PostgresStore *s = postgres_store(store);
+    postgres_stop_listening(s);
     postgres_lose_connection(s);
     closep(&s->lock_fd);
     arena_deinit(&s->scratch);
@@ -148,6 +156,11 @@ static const StoreVtable postgres_vtable = {
     .prune = postgres_prune,
     .backup_step = postgres_backup_step,
     .idle = postgres_idle,
+    .coordinator = postgres_coordinator,
+    .renew = postgres_renew,
+    .look = postgres_look,
+    .call = postgres_call,
+    .listen = postgres_listen,
     .reason = postgres_reason,
 };
 
@@ -193,6 +206,8 @@ static int name_writer(PostgresStore *s) {
     int r = random_fill(random_system(), bytes, sizeof bytes);
     if (r == 0)
         hex_encode(bytes, sizeof bytes, s->writer);
+    memcpy(&s->coordinator, bytes, sizeof s->coordinator);
+    s->coordinator = (s->coordinator & INT64_MAX) | 1; /* never 0 */
     return r;
 }
 
@@ -204,7 +219,6 @@ int store_open_postgres(Store **out, const StoreOptions *options, Buffer *reason
     *s = (PostgresStore){.base = {.vtable = &postgres_vtable},
                          .clock = options->clock,
                          .program = options->program,
-                         .is_alone = options->is_alone,
                          .lock_fd = -1,
                          .answer_ms = STORE_ANSWER_MS,
                          .doubt_ms = STORE_DOUBT_MS};

@@ -12,7 +12,8 @@
  *
  * postgres_connection.c connects and refuses what cannot be trusted; postgres_pipeline.c sends and receives;
  * postgres_resolve.c finds out about a COMMIT that was not answered; postgres_load.c, _save.c, _read.c, _prune.c do the
- * rest; postgres_columns.c and postgres_statements.c know the tables.
+ * rest; postgres_others.c is about the other coordinators, whose calls postgres_listener.c hears on a session of its own;
+ * postgres_columns.c and postgres_statements.c know the tables.
  */
 #pragma once
 
@@ -70,11 +71,21 @@ typedef enum PostgresStatement {
     PG_LIST_ALL_KEYS,
     PG_LIST_WATCHED_STACKS,
     PG_LIST_WATCHED_REQUESTS,
+    PG_LIST_WATCHED_STACKS_OF,
+    PG_LIST_WATCHED_REQUESTS_OF,
     PG_COUNT_PROJECTS_KEYS,
     PG_COUNT_STACKS,
     PG_PRUNE_EVENTS,
     PG_PRUNE_REQUESTS,
     PG_PRUNE_WRITERS,
+    PG_PRUNE_COORDINATORS,
+    PG_LAZILY,
+    PG_RENEW,
+    PG_BEAT,
+    PG_BEATS,
+    PG_HORIZON,
+    PG_CHANGED,
+    PG_CALL,
     PG_STATEMENT_COUNT,
 } PostgresStatement;
 /* Appends the text of a statement. */
@@ -83,11 +94,12 @@ void postgres_statement_text(PostgresStatement id, Buffer *out);
 #define POSTGRES_SCHEMA "stack_coordinator"
 /* Advisory locks are pairs of numbers: ours ("SOst"), and which. Names of projects hash into the whole second range. */
 #define POSTGRES_LOCKS 1397715828
-#define POSTGRES_LOCK_COORDINATOR 1
 #define POSTGRES_LOCK_MIGRATION 2
 #define POSTGRES_LOCKS_OF_NAMES (POSTGRES_LOCKS + 1)
 
 #define POSTGRES_OLDEST_SERVER 150000
+/* What a coordinator listens on: this and its number. */
+#define POSTGRES_CHANNEL "stack_coordinator_"
 
 typedef enum PostgresTransaction {
     TRANSACTION_NONE,
@@ -101,7 +113,6 @@ typedef struct PostgresStore {
     const Clock *clock;
     const char *program;
     char *url;
-    bool is_alone; /* no other coordinator may use this database */
     int lock_fd;   /* of the data directory; -1: there is none */
 
     /* STORE_ANSWER_MS and STORE_DOUBT_MS, but tests have less patience. */
@@ -112,10 +123,15 @@ typedef struct PostgresStore {
     size_t expected;  /* statements sent since the last sync whose results nobody has read */
     int unread_syncs; /* round trips whose results nobody wants: a ROLLBACK is not waited for */
     bool is_warned;   /* the server sent a warning since it was last cleared */
+    bool has_standby; /* COMMIT waits for one */
+    bool must_look_at_all;
+    bool has_written; /* the transaction under way, something */
+    struct PostgresListener *listener; /* NULL: nobody listens */
     int64_t round_trips;
 
     PostgresTransaction transaction;
-    char writer[33];                             /* random, of this store: its name in table writer */
+    int64_t coordinator;                         /* random, of this store: its number in table coordinator */
+    char writer[33];                             /* likewise, its name in table writer */
     int64_t number;                              /* of its last transaction that changed anything */
     char noted_project[PROJECT_NAME_MAX + 1];    /* where the one under way is noted; "": it is not */
     char doubtful_project[PROJECT_NAME_MAX + 1]; /* likewise of one that was told to be unknown; "": there is none */
@@ -135,6 +151,8 @@ static inline PostgresStore *postgres_store(Store *store) {
 int postgres_connect(PostgresStore *s) MUST_USE;
 /* A connection that is there as far as one can see, made anew if it is time to try again. 0 | STORE_IO | … */
 int postgres_ensure_connection(PostgresStore *s) MUST_USE;
+/* Connects, asking nothing. NULL: memory was short. */
+PGconn *postgres_open_connection(const char *url) MUST_USE;
 /* Closes the connection, if there is one: whatever was under way on it has ended, as far as this side knows. */
 void postgres_lose_connection(PostgresStore *s);
 
@@ -200,6 +218,14 @@ int postgres_read(Store *store, const ReadQuery *query, const StoreRows *rows) M
 int postgres_find_key(Store *store, Slice id, Arena *arena, KeyRow *key, ProjectRow *project) MUST_USE;
 int postgres_find_project(Store *store, Slice name, Arena *arena, ProjectRow *project) MUST_USE;
 int postgres_counts(Store *store, StoreCounts *out) MUST_USE;
+/* postgres_others.c */
+int64_t postgres_coordinator(const Store *store);
+int postgres_renew(Store *store, Renewal *renewals, size_t count) MUST_USE;
+int postgres_look(Store *store, int64_t horizon, Arena *arena, StoreLook *out) MUST_USE;
+int postgres_call(Store *store, const StoreCall *calls, size_t count) MUST_USE;
+/* postgres_listener.c */
+int postgres_listen(Store *store, void (*on_call)(void *arg, Slice project, int64_t ticket), void *arg) MUST_USE;
+void postgres_stop_listening(PostgresStore *s);
 /* postgres_prune.c */
 int postgres_prune(Store *store, int64_t events_before_ms, int64_t requests_before_ms, size_t budget) MUST_USE;
 /* postgres.c */

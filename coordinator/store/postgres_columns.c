@@ -77,15 +77,23 @@ static const Column stack_columns[] = {
     NUMBER(StackRow, quiet_seconds),
     NUMBER(StackRow, quiet_untold_seconds),
     NUMBER(StackRow, quiet_ticket),
+    {.name = "renewals",
+     .kind = COLUMN_GROWTH,
+     .offset = offsetof(StackRow, renewals),
+     .other = offsetof(StackSlot, loaded_renewals)},
     /* Guards. */
     CHOICE(StackSlot, loaded_state, STACK_GONE),
     NUMBER(StackSlot, loaded_generation),
+    {.name = "loaded_renewals",
+     .kind = COLUMN_GUARD,
+     .offset = offsetof(StackSlot, loaded_renewals),
+     .other = offsetof(StackSlot, is_guarded)},
 };
 const Table postgres_stacks = {.name = "stack",
                                .columns = stack_columns,
                                .key_count = 1,
-                               .column_count = COUNT_OF(stack_columns) - 2,
-                               .guard_count = 2,
+                               .column_count = COUNT_OF(stack_columns) - 3,
+                               .guard_count = 3,
                                .belongs_to_project = true};
 
 static const Column request_columns[] = {
@@ -93,6 +101,7 @@ static const Column request_columns[] = {
     TEXT(RequestRow, request_id, "request_id"),
     CHOICE(RequestRow, state, REQUEST_OVER + 1),
     FLAG(RequestRow, is_heard),
+    NUMBER(RequestRow, heard_at),
     CHOICE(RequestRow, why, WHY_UNCOLLECTED + 1),
     TEXT(RequestRow, branch, "branch"),
     TEXT(RequestRow, commit, "commit_id"),
@@ -154,6 +163,19 @@ static const Column want_columns[] = {
 const Table postgres_wants = {
     .name = "w", .columns = want_columns, .column_count = COUNT_OF(want_columns), .belongs_to_project = true};
 
+static const Column renewal_columns[] = {
+    NUMBER(Renewal, number),
+    {.name = "ticket", .kind = COLUMN_NUMBER, .offset = offsetof(Renewal, lease.ticket)},
+    {.name = "generation", .kind = COLUMN_NUMBER, .offset = offsetof(Renewal, lease.generation)},
+    NUMBER(Renewal, seconds),
+};
+const Table postgres_renewals = {
+    .name = "v", .columns = renewal_columns, .column_count = COUNT_OF(renewal_columns), .belongs_to_project = true};
+
+static const Column call_columns[] = {NUMBER(StoreCall, coordinator), NUMBER(StoreCall, ticket)};
+const Table postgres_calls = {
+    .name = "v", .columns = call_columns, .column_count = COUNT_OF(call_columns), .belongs_to_project = true};
+
 /* ---- kinds ---- */
 
 /* What PostgreSQL calls them, and the numbers it has for them (its catalog's, fixed for good). */
@@ -162,7 +184,7 @@ static const struct {
     uint32_t oid;
 } kinds[] = {
     [COLUMN_NUMBER] = {"bigint", 20}, [COLUMN_SENT_NUMBER] = {"bigint", 20}, [COLUMN_CHOICE] = {"bigint", 20},
-    [COLUMN_COUNT] = {"bigint", 20},  [COLUMN_FLAG] = {"boolean", 16},       [COLUMN_TEXT] = {"text", 25},
+    [COLUMN_GROWTH] = {"bigint", 20}, [COLUMN_GUARD] = {"bigint", 20}, [COLUMN_COUNT] = {"bigint", 20},  [COLUMN_FLAG] = {"boolean", 16},       [COLUMN_TEXT] = {"text", 25},
     [COLUMN_BYTES] = {"bytea", 17},
 };
 
@@ -250,8 +272,10 @@ static int64_t number_at(const char *member) {
     return number;
 }
 
-static void add_element(Buffer *bytes, const Column *column, const char *member) {
+static void add_element(Buffer *bytes, const Column *column, const char *row) {
+    const char *member = row + column->offset;
     int choice;
+    bool is_guarded;
     uint32_t count;
     Slice text;
     switch (column->kind) {
@@ -263,6 +287,16 @@ static void add_element(Buffer *bytes, const Column *column, const char *member)
             add_null_element(bytes);
         else
             add_number_element(bytes, number_at(member));
+        break;
+    case COLUMN_GROWTH:
+        add_number_element(bytes, number_at(member) - number_at(row + column->other));
+        break;
+    case COLUMN_GUARD:
+        memcpy(&is_guarded, row + column->other, sizeof is_guarded);
+        if (is_guarded)
+            add_number_element(bytes, number_at(member));
+        else
+            add_null_element(bytes);
         break;
     case COLUMN_CHOICE:
         memcpy(&choice, member, sizeof choice);
@@ -295,7 +329,7 @@ void arguments_add_projects(Arguments *arguments, const Rows *rows) {
 void arguments_add_column(Arguments *arguments, const Column *column, const Rows *rows) {
     start_array(arguments, column->kind, rows->count);
     for (size_t i = 0; i < rows->count; i++)
-        add_element(&arguments->bytes, column, (const char *)rows->rows[i] + column->offset);
+        add_element(&arguments->bytes, column, rows->rows[i]);
     end(arguments);
 }
 
@@ -365,6 +399,7 @@ static int read_member(const Column *column, const PGresult *result, int row, in
         memcpy(member, &number, sizeof number);
         return 0;
     case COLUMN_NUMBER:
+    case COLUMN_GROWTH:
         memcpy(member, &number, sizeof number);
         return 0;
     case COLUMN_CHOICE:
@@ -378,6 +413,7 @@ static int read_member(const Column *column, const PGresult *result, int row, in
     case COLUMN_BYTES:
         return read_bytes(column, column_read_text(result, row, at), member);
     case COLUMN_COUNT:
+    case COLUMN_GUARD:
         break;
     }
     return -EBADMSG;

@@ -9,12 +9,14 @@
 #include <libpq-fe.h>
 
 #include "base/buffer.h"
-#include "lease/working_set.h"
+#include "store/store.h"
 
 typedef enum ColumnKind {
     COLUMN_NUMBER,      /* int64_t */
     COLUMN_SENT_NUMBER, /* int64_t; FIELD_ABSENT is NULL */
     COLUMN_CHOICE,      /* int or an enumeration, 0 ≤ value < size */
+    COLUMN_GROWTH,      /* int64_t; saved as what it grew by since it was loaded: `other` */
+    COLUMN_GUARD,       /* int64_t; NULL, which guards nothing, unless the bool `other` is set */
     COLUMN_COUNT,       /* uint32_t; never read back */
     COLUMN_FLAG,        /* bool */
     COLUMN_TEXT,        /* Slice; absent is NULL */
@@ -26,6 +28,7 @@ typedef struct Column {
     ColumnKind kind;
     size_t offset; /* in the row, or in the slot that begins with it */
     int size;
+    size_t other; /* offset in the slot */
 } Column;
 
 typedef struct Table {
@@ -39,6 +42,8 @@ typedef struct Table {
 extern const Table postgres_projects, postgres_stacks, postgres_requests, postgres_keys, postgres_events;
 /* What store_load asks for: a RowWant as a row. */
 extern const Table postgres_wants;
+/* store_renew's and store_call's rows. */
+extern const Table postgres_renewals, postgres_calls;
 
 /* The rows of one statement. */
 typedef struct Rows {

@@ -62,7 +62,7 @@ static void note_warning(void *arg, const PGresult *result) {
 }
 
 /* What the URL leaves open stands before it, what it must not change behind it. */
-static PGconn *open_connection(const char *url) {
+PGconn *postgres_open_connection(const char *url) {
     const char *const names[] = {"connect_timeout",           "keepalives_idle",
                                  "keepalives_interval",       "keepalives_count",
                                  "tcp_user_timeout",          "target_session_attrs",
@@ -160,7 +160,7 @@ static int check_pooler(PostgresStore *s) {
         return STORE_IO;
     if (atoi(PQgetvalue(mine, 0, 0)) == PQbackendPID(s->connection))
         return 0;
-    PGconn *other = open_connection(s->url);
+    PGconn *other = postgres_open_connection(s->url);
     OWN(postgres_clearp) PGresult *begun = postgres_ask(s, other, "BEGIN", STORE_ANSWER_MS);
     OWN(postgres_clearp) PGresult *theirs = postgres_ask(s, other, question, STORE_ANSWER_MS);
     OWN(postgres_clearp) PGresult *again = ask(s, question);
@@ -209,24 +209,6 @@ static int check_rights(PostgresStore *s) {
     return STORE_IO;
 }
 
-/* Held as long as the session lives. That of a coordinator that has just died may live a moment longer than it. */
-static int take_database(PostgresStore *s) {
-    if (!s->is_alone)
-        return 0;
-    OWN(postgres_clearp)
-    PGresult *taken =
-        ask(s, "SELECT pg_advisory_lock(" TEXT_OF(POSTGRES_LOCKS) ", " TEXT_OF(POSTGRES_LOCK_COORDINATOR) ")");
-    if (taken != NULL)
-        return 0;
-    if (strcmp(s->sqlstate, "55P03") != 0)
-        return STORE_IO;
-    postgres_note(s,
-                  "another stack-coordinator uses the database %s of this server: stop it, or give this one a "
-                  "database of its own",
-                  PQdb(s->connection));
-    return STORE_LOCKED;
-}
-
 /* ---- statements ---- */
 
 static int prepare_all(PostgresStore *s) {
@@ -256,7 +238,7 @@ static int prepare_all(PostgresStore *s) {
 
 static int check(PostgresStore *s) {
     static int (*const steps[])(PostgresStore *) = {check_server, check_pooler,  set_session, postgres_migrate,
-                                                    check_rights, take_database, prepare_all};
+                                                    check_rights, prepare_all};
     int r = 0;
     for (size_t i = 0; r == 0 && i < COUNT_OF(steps); i++)
         r = steps[i](s);
@@ -265,7 +247,7 @@ static int check(PostgresStore *s) {
 
 int postgres_connect(PostgresStore *s) {
     assert(s->connection == NULL);
-    s->connection = open_connection(s->url);
+    s->connection = postgres_open_connection(s->url);
     if (s->connection == NULL)
         return -ENOMEM;
     if (PQstatus(s->connection) != CONNECTION_OK) {
@@ -274,6 +256,7 @@ int postgres_connect(PostgresStore *s) {
         return STORE_IO;
     }
     (void)PQsetNoticeReceiver(s->connection, note_warning, s);
+    s->must_look_at_all = true; /* another server may number its transactions otherwise */
     int r = check(s);
     if (r != 0)
         postgres_lose_connection(s);

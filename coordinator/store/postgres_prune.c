@@ -31,6 +31,8 @@ int postgres_prune(Store *store, int64_t events_before_ms, int64_t requests_befo
     if (r == 0)
         r = postgres_send_bare(s, PG_PRUNE_WRITERS);
     if (r == 0)
+        r = postgres_send_bare(s, PG_PRUNE_COORDINATORS);
+    if (r == 0)
         r = postgres_sync(s);
     if (r == 0)
         r = receive_count(s, &events);

@@ -159,10 +159,20 @@ static int read_list(PostgresStore *s, const ReadQuery *query, const StoreRows *
     return r == 0 ? read_rows(s, list.reader, rows, stopped) : r;
 }
 
-static int read_watched(PostgresStore *s, const StoreRows *rows, int *stopped) {
-    int r = postgres_send_bare(s, PG_LIST_WATCHED_STACKS);
-    if (r == 0)
-        r = postgres_send_bare(s, PG_LIST_WATCHED_REQUESTS);
+static int send_watched(PostgresStore *s, const ReadQuery *query) {
+    if (query->projects == NULL) {
+        int r = postgres_send_bare(s, PG_LIST_WATCHED_STACKS);
+        return r == 0 ? postgres_send_bare(s, PG_LIST_WATCHED_REQUESTS) : r;
+    }
+    const Rows of = {.projects = (Slice *)query->projects, .count = query->project_count};
+    arguments_clear(&s->arguments);
+    arguments_add_projects(&s->arguments, &of);
+    int r = postgres_send(s, PG_LIST_WATCHED_STACKS_OF, &s->arguments);
+    return r == 0 ? postgres_send(s, PG_LIST_WATCHED_REQUESTS_OF, &s->arguments) : r;
+}
+
+static int read_watched(PostgresStore *s, const ReadQuery *query, const StoreRows *rows, int *stopped) {
+    int r = send_watched(s, query);
     if (r == 0)
         r = postgres_sync(s);
     if (r == 0)
@@ -175,7 +185,7 @@ int postgres_read(Store *store, const ReadQuery *query, const StoreRows *rows) {
     int stopped = 0;
     int r = postgres_ensure_connection(s);
     if (r == 0)
-        r = query->list == LIST_WATCHED ? read_watched(s, rows, &stopped) : read_list(s, query, rows, &stopped);
+        r = query->list == LIST_WATCHED ? read_watched(s, query, rows, &stopped) : read_list(s, query, rows, &stopped);
     if (r == 0)
         r = postgres_finish(s);
     return r != 0 ? r : stopped;

@@ -118,7 +118,7 @@ int postgres_resolve(PostgresStore *s) {
     return STORE_UNKNOWN;
 }
 
-/* It was told to be unknown, so what this process remembers may be older than the rows: it has to begin anew. */
+/* It was told to be unknown, so what this process remembers may be older than the rows: that it has to read again. */
 int postgres_resolve_doubt(PostgresStore *s) {
     bool is_committed = false;
     if (s->doubtful_project[0] == '\0')
@@ -126,10 +126,7 @@ int postgres_resolve_doubt(PostgresStore *s) {
     int r = ask_until(s, s->doubtful_project, 0, &is_committed);
     if (r != 0)
         return r == -ENOMEM ? r : STORE_IO;
-    if (is_committed) {
-        postgres_note(s, "a transaction that PostgreSQL had not confirmed did happen");
-        return STORE_BROKEN;
-    }
+    s->must_look_at_all |= is_committed;
     s->doubtful_project[0] = '\0';
     return 0;
 }

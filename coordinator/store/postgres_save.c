@@ -129,36 +129,39 @@ static int send_rows(PostgresStore *s, PostgresStatement statement, const Table 
     return postgres_send(s, statement, &s->arguments);
 }
 
-static const WorkingSet *first_changed(WorkingSet *const *sets, size_t count) {
-    for (size_t i = 0; i < count; i++)
+static int gather_changed(PostgresStore *s, WorkingSet *const *sets, size_t count, Rows *out) {
+    int r = rows_init(s, out, count);
+    for (size_t i = 0; r == 0 && i < count; i++)
         if (working_set_is_changed(sets[i]))
-            return sets[i];
-    return NULL;
+            rows_add(out, sets[i]->project_name, sets[i]);
+    return r;
 }
 
-/* The number of this transaction, in the first project it changed: all of it is there if that is. */
-static int note_transaction(PostgresStore *s, Slice project) {
+/* The number of this transaction, in each project it changed: all of it is there if that is in one of them. */
+static int note_transaction(PostgresStore *s, const Rows *changed) {
     s->number++;
-    (void)snprintf(s->noted_project, sizeof s->noted_project, "%.*s", SLICE_PRINT(project));
+    (void)snprintf(s->noted_project, sizeof s->noted_project, "%.*s", SLICE_PRINT(changed->projects[0]));
     arguments_clear(&s->arguments);
-    arguments_add_text(&s->arguments, project);
+    arguments_add_projects(&s->arguments, changed);
     arguments_add_text(&s->arguments, slice_of(s->writer));
     arguments_add_number(&s->arguments, s->number);
     return postgres_send(s, PG_WRITER_NOTE, &s->arguments);
 }
 
 static int save_all(PostgresStore *s, WorkingSet *const *sets, size_t count) {
-    const WorkingSet *first = first_changed(sets, count);
-    if (first == NULL)
-        return 0;
-    int r = postgres_send_begin(s);
+    Rows changed;
+    int r = gather_changed(s, sets, count, &changed);
+    if (r != 0 || changed.count == 0)
+        return r;
+    s->has_written = true;
+    r = postgres_send_begin(s);
     for (size_t i = 0; r == 0 && i < COUNT_OF(writes); i++) {
         Rows rows;
         r = gather_rows(s, sets, count, writes[i].part, writes[i].change, &rows);
         if (r == 0 && rows.count > 0)
             r = send_rows(s, writes[i].statement, writes[i].table, writes[i].change, &rows);
     }
-    return r == 0 ? note_transaction(s, first->project_name) : r;
+    return r == 0 ? note_transaction(s, &changed) : r;
 }
 
 int postgres_save(Store *store, WorkingSet **sets, size_t count) {
@@ -172,6 +175,7 @@ int postgres_save(Store *store, WorkingSet **sets, size_t count) {
 
 int postgres_save_key_used(Store *store, Slice id, int64_t wall_ms) {
     PostgresStore *s = postgres_store(store);
+    s->has_written = true;
     int r = postgres_send_begin(s);
     arguments_clear(&s->arguments);
     arguments_add_text(&s->arguments, id);

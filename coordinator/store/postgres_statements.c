@@ -3,7 +3,7 @@
  * columns are, where a name stands in braces:
  *
  *     {project} p.*   {stack} s.*   {request} r.*   {key} k.*   {event} e.*     as columns_read expects them
- *     {wants}         what is asked for, one row a want, and `at`, which one it is
+ *     {wants}         what is asked for, one row a want w, and `at`, which one it is; {renewals} and {calls}: likewise, v
  *
  * The states written as numbers are those of the partial indexes in postgres_schema/: a statement finds such an index only
  * if it repeats its condition word for word.
@@ -46,6 +46,7 @@ typedef struct Statement {
                 "r.project = w.project AND " condition " ORDER BY " order " LIMIT w.most) r"                           \
     }
 #define WAITING IS("r.purpose", "w.purpose") " AND r.state = 0 AND r.is_heard"
+#define WATCHED "(s.quiet_until_ms <> 0 OR (s.ticket <> 0 AND (s.lease_seconds > 0 OR NOT s.is_collected)))"
 /* More numbers than a project may have stacks: at most so many are used from the first unused one on. */
 #define NUMBERS_LOOKED_AT "2000000"
 
@@ -97,9 +98,11 @@ static const Statement statements[PG_STATEMENT_COUNT] = {
     [PG_KEY_DELETE] = {FORM_DELETE, &postgres_keys, NULL},
     [PG_KEY_USED] = {.text = "UPDATE api_key SET last_used_ms = $2::bigint WHERE id = $1::text"},
     [PG_EVENT_INSERT] = {FORM_INSERT, &postgres_events, NULL},
-    [PG_WRITER_NOTE] = {.text = "INSERT INTO writer (project, id, number, written_at) "
-                                "VALUES ($1::text, $2::text, $3::bigint, clock_timestamp()) ON CONFLICT (project, id) "
-                                "DO UPDATE SET number = excluded.number, written_at = excluded.written_at"},
+    [PG_WRITER_NOTE] = {.text = "INSERT INTO writer (project, id, number, written_by, written_at) "
+                                "SELECT p, $2::text, $3::bigint, pg_current_xact_id()::text::bigint, clock_timestamp() "
+                                "FROM unnest($1::text[]) AS u(p) ON CONFLICT (project, id) "
+                                "DO UPDATE SET number = excluded.number, written_by = excluded.written_by, "
+                                "written_at = excluded.written_at"},
     [PG_WRITER_NUMBER] = {.text = "SELECT number FROM writer WHERE project = $1::text AND id = $2::text"},
 
     [PG_FIND_PROJECT] = {.text = "SELECT {project} FROM project p WHERE p.name = $1::text"},
@@ -134,23 +137,49 @@ static const Statement statements[PG_STATEMENT_COUNT] = {
                                   "k.id) > (SELECT a.project, a.created_ms, a.id FROM api_key a WHERE a.id = $1) "
                                   "ORDER BY k.project, k.created_ms, k.id LIMIT $2::bigint"},
     [PG_LIST_WATCHED_STACKS] = {.text = "SELECT {stack}, {project} FROM stack s JOIN project p ON p.name = s.project "
-                                        "WHERE s.quiet_until_ms <> 0 OR (s.ticket <> 0 AND (s.lease_seconds > 0 OR "
-                                        "NOT s.is_collected))"},
+                                        "WHERE " WATCHED},
     [PG_LIST_WATCHED_REQUESTS] = {.text = "SELECT {request}, {project} FROM request r JOIN project p ON "
                                           "p.name = r.project WHERE r.state = 0 ORDER BY r.project, r.ticket"},
+    [PG_LIST_WATCHED_STACKS_OF] = {.text = "SELECT {stack}, {project} FROM unnest($1::text[]) AS u(name) "
+                                           "JOIN project p ON p.name = u.name JOIN stack s ON s.project = p.name "
+                                           "WHERE " WATCHED},
+    [PG_LIST_WATCHED_REQUESTS_OF] = {.text = "SELECT {request}, {project} FROM unnest($1::text[]) AS u(name) "
+                                             "JOIN project p ON p.name = u.name JOIN request r ON r.project = p.name "
+                                             "WHERE r.state = 0"},
     [PG_COUNT_PROJECTS_KEYS] = {.text = "SELECT (SELECT count(*) FROM project WHERE NOT is_deleted), "
                                         "(SELECT count(*) FROM api_key WHERE revoked_ms = 0)"},
     [PG_COUNT_STACKS] = {.text = "SELECT state, count(*) FROM stack GROUP BY state"},
 
-    /* $1: older than this; $2: how many at most. They answer how many went. */
+    /* $1: older than this; $2: how many at most. They answer how many went. What another coordinator prunes is its own. */
     [PG_PRUNE_EVENTS] = {.text = "WITH gone AS (DELETE FROM event e USING (SELECT project, id FROM event WHERE "
-                                 "at_ms < $1::bigint ORDER BY at_ms LIMIT $2::bigint) o WHERE e.project = o.project "
+                                 "at_ms < $1::bigint ORDER BY at_ms LIMIT $2::bigint FOR UPDATE SKIP LOCKED) o WHERE e.project = o.project "
                                  "AND e.id = o.id RETURNING 1) SELECT count(*) FROM gone"},
     [PG_PRUNE_REQUESTS] = {.text = "WITH gone AS (DELETE FROM request r USING (SELECT project, ticket FROM request "
-                                   "WHERE state = 2 AND ended_ms < $1::bigint ORDER BY ended_ms LIMIT $2::bigint) o "
+                                   "WHERE state = 2 AND ended_ms < $1::bigint ORDER BY ended_ms LIMIT $2::bigint "
+                                   "FOR UPDATE SKIP LOCKED) o "
                                    "WHERE r.project = o.project AND r.ticket = o.ticket RETURNING 1) "
                                    "SELECT count(*) FROM gone"},
     [PG_PRUNE_WRITERS] = {.text = "DELETE FROM writer WHERE written_at < clock_timestamp() - interval '1 day'"},
+    [PG_PRUNE_COORDINATORS] = {.text = "DELETE FROM coordinator WHERE beat_at < clock_timestamp() - interval '1 day'"},
+
+    /* What a crash of the server may forget: a renewal of the last moment, a sign of life, a hint. */
+    [PG_LAZILY] = {.text = "SELECT set_config('synchronous_commit', 'off', true)"},
+    /* Without the project's lock. Whose row somebody is at is left out, so it waits for nobody, and nobody in a circle. */
+    [PG_RENEW] = {.text = "WITH due AS (SELECT v.at, s.project, s.number FROM {renewals} "
+                          "CROSS JOIN LATERAL (SELECT * FROM stack t WHERE "
+                          "t.project = v.project AND t.number = v.number AND t.ticket = v.ticket AND "
+                          "t.generation = v.generation AND t.is_collected AND t.lease_seconds >= v.seconds "
+                          "FOR NO KEY UPDATE SKIP LOCKED) s) UPDATE stack t SET renewals = t.renewals + 1 FROM due "
+                          "WHERE t.project = due.project AND t.number = due.number RETURNING due.at, t.renewals"},
+    [PG_BEAT] = {.text = "INSERT INTO coordinator (id, beats, program, beat_at) VALUES ($1::bigint, 1, $2::text, "
+                         "clock_timestamp()) ON CONFLICT (id) DO UPDATE SET beats = coordinator.beats + 1, "
+                         "beat_at = excluded.beat_at"},
+    [PG_BEATS] = {.text = "SELECT c.id, c.beats FROM coordinator c WHERE c.id <> $1::bigint"},
+    [PG_HORIZON] = {.text = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, "
+                            "current_setting('synchronous_standby_names') <> ''"},
+    [PG_CHANGED] = {.text = "SELECT w.project FROM writer w WHERE w.written_by >= $1::bigint AND w.id <> $2::text"},
+    [PG_CALL] = {.text = "SELECT pg_notify('" POSTGRES_CHANNEL "' || v.coordinator, v.ticket || ' ' || v.project) FROM "
+                         "{calls}"},
 };
 
 /* ---- making the texts ---- */
@@ -182,10 +211,10 @@ static void add_unnest(Buffer *out, const Table *table, size_t count, size_t gua
     buffer_add_char(out, ')');
 }
 
-static void add_wants(Buffer *out) {
-    add_unnest(out, &postgres_wants, postgres_wants.column_count, 0);
-    buffer_add_text(out, " WITH ORDINALITY AS w(");
-    add_names(out, &postgres_wants, postgres_wants.column_count);
+static void add_asked(Buffer *out, const Table *table) {
+    add_unnest(out, table, table->column_count, 0);
+    buffer_printf(out, " WITH ORDINALITY AS %s(", table->name);
+    add_names(out, table, table->column_count);
     buffer_add_text(out, ", at)");
 }
 
@@ -217,7 +246,10 @@ static void add_guard(Buffer *out, const Table *table) {
         buffer_printf(out, " AND t.%s = v.%s", table->columns[i].name, table->columns[i].name);
     for (size_t i = 0; i < table->guard_count; i++) {
         const char *guard = table->columns[table->column_count + i].name;
-        buffer_printf(out, " AND t.%s = v.%s", guard + strlen("loaded_"), guard);
+        if (table->columns[table->column_count + i].kind == COLUMN_GUARD)
+            buffer_printf(out, " AND (v.%s IS NULL OR t.%s = v.%s)", guard, guard + strlen("loaded_"), guard);
+        else
+            buffer_printf(out, " AND t.%s = v.%s", guard + strlen("loaded_"), guard);
     }
     buffer_add_text(out, " RETURNING 1) SELECT 1 / CASE WHEN (SELECT count(*) FROM saved) = (SELECT count(*) FROM v) "
                          "THEN 1 ELSE 0 END");
@@ -226,9 +258,13 @@ static void add_guard(Buffer *out, const Table *table) {
 static void add_update(Buffer *out, const Table *table) {
     add_changed(out, table, table->column_count);
     buffer_printf(out, "UPDATE %s t SET ", table->name);
-    for (size_t i = table->key_count; i < table->column_count; i++)
-        buffer_printf(out, "%s%s = v.%s", i > table->key_count ? ", " : "", table->columns[i].name,
-                      table->columns[i].name);
+    for (size_t i = table->key_count; i < table->column_count; i++) {
+        const char *name = table->columns[i].name;
+        buffer_printf(out, "%s%s = ", i > table->key_count ? ", " : "", name);
+        if (table->columns[i].kind == COLUMN_GROWTH)
+            buffer_printf(out, "t.%s + ", name);
+        buffer_printf(out, "v.%s", name);
+    }
     buffer_add_text(out, " FROM v");
     add_guard(out, table);
 }
@@ -252,8 +288,9 @@ static void add_named(Buffer *out, Slice name) {
             add_columns(out, lists[i].alias, lists[i].table);
             return;
         }
-    assert(slice_equal_text(name, "wants"));
-    add_wants(out);
+    add_asked(out, slice_equal_text(name, "wants")      ? &postgres_wants
+                   : slice_equal_text(name, "renewals") ? &postgres_renewals
+                                                        : &postgres_calls);
 }
 
 static void add_text(Buffer *out, Slice text) {

@@ -10,7 +10,8 @@ bool store_is_complete(const StoreVtable *v) {
     return v != NULL && v->name != NULL && v->close != NULL && v->begin != NULL && v->load != NULL && v->save != NULL &&
            v->commit != NULL && v->sync != NULL && v->rollback != NULL && v->read != NULL && v->find_key != NULL &&
            v->find_project != NULL && v->save_key_used != NULL && v->counts != NULL && v->prune != NULL &&
-           v->backup_step != NULL && v->idle != NULL && v->reason != NULL;
+           v->backup_step != NULL && v->idle != NULL && v->reason != NULL &&
+           (v->coordinator == NULL || (v->renew != NULL && v->look != NULL && v->call != NULL && v->listen != NULL));
 }
 
 Store *store_close(Store *store) {
@@ -74,6 +75,26 @@ int store_backup_step(Store *store, const char *path) {
 
 int store_idle(Store *store) {
     return CALL(store, idle(store));
+}
+
+int64_t store_coordinator(const Store *store) {
+    return store->vtable->coordinator != NULL ? CALL(store, coordinator(store)) : 0;
+}
+
+int store_renew(Store *store, Renewal *renewals, size_t count) {
+    return CALL(store, renew(store, renewals, count));
+}
+
+int store_look(Store *store, int64_t horizon, Arena *arena, StoreLook *out) {
+    return CALL(store, look(store, horizon, arena, out));
+}
+
+int store_call(Store *store, const StoreCall *calls, size_t count) {
+    return CALL(store, call(store, calls, count));
+}
+
+int store_listen(Store *store, void (*on_call)(void *arg, Slice project, int64_t ticket), void *arg) {
+    return CALL(store, listen(store, on_call, arg));
 }
 
 const char *store_reason(const Store *store) {

@@ -34,7 +34,6 @@ typedef struct StoreOptions {
     const char *data_dir; /* locked as long as the store is open; SQLite: holds stacks.db; PostgreSQL: may be NULL */
     const char *vfs;      /* SQLite: name of a registered VFS, or NULL (tests inject faults there) */
     const char *url;      /* PostgreSQL: postgres://… */
-    bool is_alone;        /* PostgreSQL: refuse a database that another coordinator uses (STORE_LOCKED) */
     const Clock *clock;
     const char
         *program; /* "stack-coordinator 0.1.0": noted in the schema, told when a schema is too new; may be NULL */
@@ -46,7 +45,7 @@ typedef enum ListQuery {
     LIST_EVENTS,
     LIST_PROJECTS,
     LIST_KEYS,
-    LIST_WATCHED, /* what the service's clock watches, of all projects: `watched_*` below; needs no order */
+    LIST_WATCHED, /* what the service's clock watches: `watched_*` below; needs no order */
 } ListQuery;
 typedef struct ReadQuery {
     ListQuery list;
@@ -56,6 +55,8 @@ typedef struct ReadQuery {
     bool newest_first; /* events: descending ids, from the newest on (then `after` is FIELD_ABSENT) */
     Slice stack_name;  /* events of one stack; absent: all */
     Slice after_text;  /* projects, keys: name or id */
+    const Slice *projects; /* watched: of these alone; NULL: of all */
+    size_t project_count;
 } ReadQuery;
 
 /* Called for each row in order; the row's texts live until it returns. Non-zero stops and is returned by store_read. */
@@ -75,6 +76,37 @@ typedef struct StoreCounts {
     int64_t projects, keys, stacks[STACK_GONE]; /* by state */
 } StoreCounts;
 
+/* A renewal that changes nothing but the stack's count. */
+typedef struct Renewal {
+    Slice project;
+    int64_t number; /* of the stack */
+    LeaseRef lease;
+    int64_t seconds;  /* asked for */
+    int64_t renewals; /* the count now. 0: not renewed, since it is over, not collected, asked for less than `seconds`, or
+                       * somebody is at the row: that has to be decided */
+} Renewal;
+
+/* A coordinator that uses the store, and a number that it raises every second. */
+typedef struct StoreBeat {
+    int64_t coordinator, beats;
+} StoreBeat;
+
+typedef struct StoreLook {
+    int64_t horizon; /* for the next look */
+    bool is_all;     /* whatever is watched may have changed, else that of these projects; borrowed from the arena */
+    Slice *projects;
+    size_t project_count;
+    StoreBeat *beats;
+    size_t beat_count;
+} StoreLook;
+
+/* Somebody who waits at another coordinator has been served. */
+typedef struct StoreCall {
+    int64_t coordinator;
+    Slice project;
+    int64_t ticket;
+} StoreCall;
+
 typedef struct StoreVtable {
     const char *name; /* "sqlite" */
     void (*close)(Store *store);
@@ -92,6 +124,12 @@ typedef struct StoreVtable {
     int (*prune)(Store *store, int64_t events_before_ms, int64_t requests_before_ms, size_t budget);
     int (*backup_step)(Store *store, const char *path);
     int (*idle)(Store *store);
+    /* Of stores that several coordinators may use; NULL elsewhere. */
+    int64_t (*coordinator)(const Store *store);
+    int (*renew)(Store *store, Renewal *renewals, size_t count);
+    int (*look)(Store *store, int64_t horizon, Arena *arena, StoreLook *out);
+    int (*call)(Store *store, const StoreCall *calls, size_t count);
+    int (*listen)(Store *store, void (*on_call)(void *arg, Slice project, int64_t ticket), void *arg);
     const char *(*reason)(const Store *store);
 } StoreVtable;
 struct Store {
@@ -151,5 +189,26 @@ int store_backup_step(Store *store, const char *path) MUST_USE;
 /* Called when there is nothing to do, for what can wait: flushes and checkpoints, if there is anything to (past a ceiling
  * store_begin does). 0 or an error worth a log line. */
 int store_idle(Store *store) MUST_USE;
+
+/*
+ * Several coordinators on one store. Rows change under each of them at any time; what they decide they decide on rows that
+ * a transaction has loaded, whose projects nobody else changes meanwhile. Renewals alone pass by: they raise a count in
+ * the stack's row, and a save that is_guarded fails (STORE_CONFLICT) if one did since the row was loaded.
+ */
+
+/* This coordinator's number, never that of another one; 0: nobody else can use the store, and the rest is not for it. */
+int64_t store_coordinator(const Store *store);
+/* Renews leases outside a transaction, all that can be. Lazily durable. 0 | STORE_IO | -ENOMEM: then some may be renewed. */
+int store_renew(Store *store, Renewal *renewals, size_t count) MUST_USE;
+/* Shows others that this coordinator lives, and tells of them and of the projects that they changed since the look that
+ * gave `horizon` (0: is_all). A change may be told twice, never not at all. 0 | STORE_IO | -ENOMEM; outside a transaction. */
+int store_look(Store *store, int64_t horizon, Arena *arena, StoreLook *out) MUST_USE;
+/* Tells other coordinators, after the COMMIT that served those who wait there. Not more than a hint: a look finds what is
+ * lost of it. */
+int store_call(Store *store, const StoreCall *calls, size_t count) MUST_USE;
+/* From now on others' calls for this coordinator come, on a thread of the store's own, until store_listen(store, NULL, NULL)
+ * returns. -errno. */
+int store_listen(Store *store, void (*on_call)(void *arg, Slice project, int64_t ticket), void *arg) MUST_USE;
+
 /* One sentence about the last failure, for the log; valid until the next call. */
 const char *store_reason(const Store *store);

@@ -357,16 +357,41 @@ static void transactions_are_told_apart(void **state) {
 
 /* ---- a standby that has to have it ---- */
 
+static void wait_for_standby_waits(const char *count) {
+    wait_until("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'", count);
+}
+
+static void cancel_wait(void) {
+    (void)postgres_run(admin, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
+}
+
+/* The setting alone does not say so: another process of the server makes it come true, when it gets to it. */
+static void wait_until_commits_wait(void) {
+    PGconn *session = postgres_server_connect(&server, "postgres");
+    (void)postgres_run(session, "SET client_min_messages = error");
+    bool has_waited = false;
+    while (!has_waited) {
+        assert_int_equal(PQsendQuery(session, "SELECT pg_logical_emit_message(true, 'test', '')"), 1);
+        while (postgres_await(session, 10) == -ETIMEDOUT && !has_waited) {
+            has_waited = strcmp(postgres_run(admin, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"),
+                                "1") == 0;
+            if (has_waited)
+                cancel_wait();
+        }
+        for (PGresult *result; (result = PQgetResult(session)) != NULL;)
+            PQclear(result);
+    }
+    PQfinish(session);
+}
+
 static void want_standby(const char *name) {
     char sql[128];
     (void)snprintf(sql, sizeof sql, "ALTER SYSTEM SET synchronous_standby_names = '%s'", name);
     (void)postgres_run(admin, sql);
     (void)postgres_run(admin, "SELECT pg_reload_conf()");
     wait_until("SHOW synchronous_standby_names", name);
-}
-
-static void wait_for_standby_waits(const char *count) {
-    wait_until("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'", count);
+    if (name[0] != '\0')
+        wait_until_commits_wait();
 }
 
 static void start_commit_without_standby(World *w, Call *call) {
@@ -377,10 +402,6 @@ static void start_commit_without_standby(World *w, Call *call) {
     assert_int_equal(save(w), 0);
     start(call, w, run_commit);
     wait_for_standby_waits("1");
-}
-
-static void cancel_wait(void) {
-    (void)postgres_run(admin, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
 }
 
 static void commit_cancelled_in_its_wait_waits_again(void **state) {
@@ -410,7 +431,33 @@ static void commit_that_no_standby_has_is_never_acknowledged(void **state) {
     want_standby("");
     wait_for_standby_waits("0");
     /* It did happen, and what this process remembers does not know. */
-    assert_int_equal(store_begin(w->store), STORE_BROKEN);
+    StoreLook look;
+    assert_int_equal(store_look(w->store, 0, &w->arena, &look), 0);
+    assert_int_equal(store_begin(w->store), 0);
+    store_rollback(w->store);
+    assert_int_equal(store_look(w->store, look.horizon, &w->arena, &look), 0);
+    assert_true(look.is_all);
+}
+
+/* Another coordinator's COMMIT may have been cancelled in its wait: it is visible, and on no standby. Who repeats it
+ * acknowledges it. */
+static void what_is_only_read_waits_for_the_standby_too(void **state) {
+    World *w = *state;
+    Call call;
+    StoreLook look;
+    make_project(w, "shop");
+    assert_int_equal(store_look(w->store, 0, &w->arena, &look), 0);
+    begin(w, w->store, "shop");
+    int64_t before = postgres_store(w->store)->round_trips;
+    assert_int_equal(store_commit(w->store), 0);
+    assert_int_equal(postgres_store(w->store)->round_trips, before); /* nobody has to have it */
+    want_standby("nobody");
+    assert_int_equal(store_look(w->store, look.horizon, &w->arena, &look), 0);
+    begin(w, w->store, "shop");
+    start(&call, w, run_commit);
+    wait_for_standby_waits("1");
+    want_standby("");
+    assert_int_equal(result_of(&call), 0);
 }
 
 /* ---- servers that cannot be trusted ---- */
@@ -582,20 +629,262 @@ static void roles_have_what_they_need_or_are_refused(void **state) {
     w->store = open_store();
 }
 
-static void database_in_use_is_refused_to_who_wants_it_alone(void **state) {
+/* ---- several coordinators ---- */
+
+/* A second coordinator beside the world's own. */
+static Store *beside;
+
+static void open_other(void) {
+    beside = open_store();
+}
+
+static void close_other(void) {
+    beside = store_close(beside);
+}
+
+static const LeaseRef lease = {.ticket = 7, .generation = 1007};
+
+/* A stack under a bound lease. */
+static void make_lease(World *w, const char *project) {
+    make_project(w, project);
+    begin(w, w->store, project);
+    StackSlot *slot;
+    StackRow row = {.number = 1,
+                    .name = slice_of("test-1"),
+                    .state = STACK_LEASED,
+                    .ticket = lease.ticket,
+                    .generation = lease.generation,
+                    .lease_seconds = 60,
+                    .is_collected = true,
+                    .renewals = 1};
+    assert_int_equal(working_set_add_stack(&w->set, &row, &slot), 0);
+    assert_int_equal(save(w), 0);
+    assert_int_equal(store_commit(w->store), 0);
+}
+
+static Renewal renewal(LeaseRef of, int64_t seconds) {
+    return (Renewal){.project = slice_of("shop"), .number = 1, .lease = of, .seconds = seconds};
+}
+
+/* The stack as the transaction loads it. */
+static StackSlot *begin_with_stack(World *w, Store *store) {
+    WorkingSet *sets[] = {&w->set};
+    begin(w, store, "shop");
+    assert_int_equal(working_set_want(&w->set, (RowWant){.query = ROWS_STACK_BY_NUMBER, .number = 1, .limit = 1}), 0);
+    assert_int_equal(store_load(store, sets, 1), 0);
+    StackSlot *slot = working_set_stack(&w->set, 1);
+    assert_non_null(slot);
+    return slot;
+}
+
+static void renewals_are_counted_while_the_project_is_locked(void **state) {
     World *w = *state;
-    w->store = store_close(w->store);
-    StoreOptions options = {.url = postgres_server_url(&server, "postgres"), .clock = clock_system(), .is_alone = true};
-    assert_int_equal(store_open_postgres(&w->store, &options, NULL), 0);
-    Store *second = NULL;
-    Buffer reason;
-    buffer_init(&reason, 4096);
-    assert_int_equal(store_open_postgres(&second, &options, &reason), STORE_LOCKED);
-    assert_non_null(strstr(buffer_text(&reason), "another stack-coordinator"));
-    buffer_deinit(&reason);
-    w->store = store_close(w->store);
-    wait_until("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'", "0");
-    assert_int_equal(store_open_postgres(&w->store, &options, NULL), 0);
+    make_lease(w, "shop");
+    open_other();
+    begin(w, w->store, "shop"); /* and its lock is kept */
+    Renewal renewals[] = {renewal(lease, 60), renewal(lease, 61), renewal((LeaseRef){.ticket = 7, .generation = 8}, 0)};
+    assert_int_equal(store_renew(beside, renewals, COUNT_OF(renewals)), 0);
+    assert_int_equal(renewals[0].renewals, 2);
+    assert_int_equal(renewals[1].renewals, 0); /* longer than it is stored: to be decided */
+    assert_int_equal(renewals[2].renewals, 0); /* no such lease */
+    store_rollback(w->store);
+    Renewal again = renewal(lease, 0);
+    assert_int_equal(store_renew(w->store, &again, 1), 0);
+    assert_int_equal(again.renewals, 3);
+    close_other();
+}
+
+static void renewal_waits_for_nobody_who_is_at_the_row(void **state) {
+    World *w = *state;
+    make_lease(w, "shop");
+    open_other();
+    StackSlot *slot = begin_with_stack(w, w->store);
+    slot->row.note = slice_of("looked at");
+    stack_slot_changed(slot);
+    assert_int_equal(save(w), 0);
+    WorkingSet *sets[] = {&w->set};
+    assert_int_equal(working_set_want(&w->set, (RowWant){.query = ROWS_FREE_OLDEST, .limit = 1}), 0);
+    assert_int_equal(store_load(w->store, sets, 1), 0); /* what was saved is at the server now */
+    Renewal held = renewal(lease, 0);
+    assert_int_equal(store_renew(beside, &held, 1), 0);
+    assert_int_equal(held.renewals, 0);
+    assert_int_equal(store_commit(w->store), 0);
+    assert_int_equal(store_renew(beside, &held, 1), 0);
+    assert_int_equal(held.renewals, 2);
+    close_other();
+}
+
+static void loss_does_not_happen_once_the_lease_was_renewed(void **state) {
+    World *w = *state;
+    make_lease(w, "shop");
+    open_other();
+    StackSlot *slot = begin_with_stack(w, w->store);
+    Renewal meanwhile = renewal(lease, 0);
+    assert_int_equal(store_renew(beside, &meanwhile, 1), 0);
+    slot->row.ticket = 0;
+    slot->row.state = STACK_AVAILABLE;
+    slot->is_guarded = true;
+    stack_slot_changed(slot);
+    assert_int_equal(save(w), 0);
+    assert_int_equal(store_commit(w->store), STORE_CONFLICT);
+    assert_string_equal(postgres_run(admin, "SELECT ticket FROM stack_coordinator.stack"), "7");
+    close_other();
+}
+
+static void other_changes_keep_a_renewal_that_came_between(void **state) {
+    World *w = *state;
+    make_lease(w, "shop");
+    open_other();
+    StackSlot *slot = begin_with_stack(w, w->store);
+    Renewal meanwhile = renewal(lease, 0);
+    assert_int_equal(store_renew(beside, &meanwhile, 1), 0);
+    slot->row.last_commit = slice_of("abc");
+    slot->row.renewals++;
+    stack_slot_changed(slot);
+    assert_int_equal(save(w), 0);
+    assert_int_equal(store_commit(w->store), 0);
+    assert_string_equal(postgres_run(admin, "SELECT renewals FROM stack_coordinator.stack"), "3");
+    close_other();
+}
+
+static bool is_told(const StoreLook *look, const char *project) {
+    bool is_found = false;
+    for (size_t i = 0; i < look->project_count; i++)
+        is_found |= slice_equal_text(look->projects[i], project);
+    return is_found;
+}
+
+static StoreLook look_from(World *w, Store *store, int64_t horizon) {
+    StoreLook look;
+    assert_int_equal(store_look(store, horizon, &w->arena, &look), 0);
+    return look;
+}
+
+static void look_tells_what_others_changed(void **state) {
+    World *w = *state;
+    make_project(w, "shop");
+    make_project(w, "blog");
+    open_other();
+    StoreLook first = look_from(w, beside, 0);
+    assert_true(first.is_all);
+    StoreLook quiet = look_from(w, beside, first.horizon);
+    assert_false(quiet.is_all);
+    assert_false(is_told(&quiet, "shop"));
+    begin(w, w->store, "shop");
+    add_stack(w, 1);
+    assert_int_equal(save(w), 0);
+    assert_int_equal(store_commit(w->store), 0);
+    StoreLook changed = look_from(w, beside, quiet.horizon);
+    assert_true(is_told(&changed, "shop"));
+    assert_false(is_told(&changed, "blog"));
+    StoreLook own = look_from(w, w->store, look_from(w, w->store, 0).horizon);
+    begin(w, w->store, "shop");
+    add_stack(w, 2);
+    assert_int_equal(save(w), 0);
+    assert_int_equal(store_commit(w->store), 0);
+    own = look_from(w, w->store, own.horizon);
+    assert_false(is_told(&own, "shop"));
+    close_other();
+}
+
+/* It has a lower number than one that was committed and seen before it. */
+static void look_misses_no_transaction_that_was_under_way(void **state) {
+    World *w = *state;
+    Call call;
+    make_project(w, "shop");
+    make_project(w, "blog");
+    open_other();
+    int64_t horizon = look_from(w, beside, 0).horizon;
+    begin(w, w->store, "shop");
+    add_stack(w, 1);
+    assert_int_equal(save(w), 0);
+    PGconn *holder = hold_commits();
+    start(&call, w, run_commit);
+    wait_for_waiting("1");
+    World late = {.store = open_store()};
+    arena_init(&late.arena);
+    begin(&late, late.store, "blog");
+    late.set.project.max_stacks = 5;
+    working_set_project_changed(&late.set);
+    assert_int_equal(save(&late), 0);
+    assert_int_equal(store_commit(late.store), 0);
+    StoreLook before = look_from(w, beside, horizon);
+    assert_true(is_told(&before, "blog"));
+    assert_false(is_told(&before, "shop"));
+    let_go(holder);
+    assert_int_equal(result_of(&call), 0);
+    StoreLook after = look_from(w, beside, before.horizon);
+    assert_true(is_told(&after, "shop"));
+    late.store = store_close(late.store);
+    arena_deinit(&late.arena);
+    close_other();
+}
+
+static int64_t beats_of(const StoreLook *look, Store *store) {
+    for (size_t i = 0; i < look->beat_count; i++)
+        if (look->beats[i].coordinator == store_coordinator(store))
+            return look->beats[i].beats;
+    return 0;
+}
+
+static void look_is_a_sign_of_life(void **state) {
+    World *w = *state;
+    open_other();
+    assert_int_not_equal(store_coordinator(w->store), store_coordinator(beside));
+    StoreLook own = look_from(w, w->store, 0);
+    assert_int_equal(beats_of(&own, w->store), 0); /* of others alone */
+    StoreLook first = look_from(w, beside, 0);
+    assert_int_equal(beats_of(&first, w->store), 1);
+    (void)look_from(w, w->store, 0);
+    StoreLook next = look_from(w, beside, first.horizon);
+    assert_int_equal(beats_of(&next, w->store), 2);
+    close_other();
+}
+
+static void session_made_anew_looks_at_everything(void **state) {
+    World *w = *state;
+    StoreLook look = look_from(w, w->store, 0);
+    postgres_lose_connection(postgres_store(w->store));
+    look = look_from(w, w->store, look.horizon);
+    assert_true(look.is_all);
+    assert_false(look_from(w, w->store, look.horizon).is_all);
+}
+
+typedef struct Heard {
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+    char project[64];
+    int64_t ticket;
+} Heard;
+
+static void note_call(void *arg, Slice project, int64_t ticket) {
+    Heard *heard = arg;
+    (void)pthread_mutex_lock(&heard->mutex);
+    (void)snprintf(heard->project, sizeof heard->project, "%.*s", SLICE_PRINT(project));
+    heard->ticket = ticket;
+    (void)pthread_cond_signal(&heard->cond);
+    (void)pthread_mutex_unlock(&heard->mutex);
+}
+
+static void call_reaches_the_coordinator_it_is_for(void **state) {
+    World *w = *state;
+    static Heard heard = {.mutex = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
+    open_other();
+    assert_int_equal(store_listen(beside, note_call, &heard), 0);
+    wait_until("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND state = 'idle'", "1");
+    const StoreCall calls[] = {
+        {.coordinator = store_coordinator(w->store), .project = slice_of("shop"), .ticket = 3},
+        {.coordinator = store_coordinator(beside), .project = slice_of("blog"), .ticket = 12345678901},
+    };
+    assert_int_equal(store_call(w->store, calls, COUNT_OF(calls)), 0);
+    (void)pthread_mutex_lock(&heard.mutex);
+    while (heard.ticket == 0)
+        assert_int_equal(pthread_cond_wait(&heard.cond, &heard.mutex), 0);
+    (void)pthread_mutex_unlock(&heard.mutex);
+    assert_int_equal(heard.ticket, 12345678901);
+    assert_string_equal(heard.project, "blog");
+    assert_int_equal(store_listen(beside, NULL, NULL), 0);
+    close_other();
 }
 
 /* ---- schemas ---- */
@@ -878,7 +1167,16 @@ int main(void) {
         TEST(pooler_of_transactions_is_refused),
         TEST(pooler_of_sessions_will_do),
         TEST(roles_have_what_they_need_or_are_refused),
-        TEST(database_in_use_is_refused_to_who_wants_it_alone),
+        TEST(renewals_are_counted_while_the_project_is_locked),
+        TEST(renewal_waits_for_nobody_who_is_at_the_row),
+        TEST(loss_does_not_happen_once_the_lease_was_renewed),
+        TEST(other_changes_keep_a_renewal_that_came_between),
+        TEST(look_tells_what_others_changed),
+        TEST(look_misses_no_transaction_that_was_under_way),
+        TEST(look_is_a_sign_of_life),
+        TEST(session_made_anew_looks_at_everything),
+        TEST(call_reaches_the_coordinator_it_is_for),
+        TEST(what_is_only_read_waits_for_the_standby_too),
         TEST(newer_schema_says_who_may_run),
         TEST(schema_of_another_program_is_left_alone),
         TEST(migration_that_fails_leaves_nothing),

@@ -16,6 +16,7 @@ struct WrapStore {
     pthread_mutex_t mutex;
     Fault faults[WRAP_CALLS];
     bool has_failed[WRAP_CALLS]; /* since the fault was set */
+    bool has_saved; /* the transaction under way */
     int commits;
 };
 
@@ -47,6 +48,7 @@ static void wrap_close(Store *store) {
 
 static int wrap_begin(Store *store) {
     int r = due(store, WRAP_BEGIN);
+    wrap_of(store)->has_saved = false;
     return r != 0 ? r : store_begin(wrap_of(store)->inner);
 }
 
@@ -57,6 +59,7 @@ static int wrap_load(Store *store, WorkingSet **sets, size_t count) {
 
 static int wrap_save(Store *store, WorkingSet **sets, size_t count) {
     int r = due(store, WRAP_SAVE);
+    wrap_of(store)->has_saved = true;
     return r != 0 ? r : store_save(wrap_of(store)->inner, sets, count);
 }
 
@@ -68,7 +71,7 @@ static int wrap_commit(Store *store) {
         return r;
     }
     r = store_commit(w->inner);
-    w->commits += r == 0;
+    w->commits += r == 0 && w->has_saved;
     return r;
 }
 

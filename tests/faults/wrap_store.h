@@ -18,5 +18,5 @@ void wrap_store_fail(Store *store, WrapCall call, int nth, int result, bool for_
 void wrap_store_heal(Store *store);
 /* Whether the call that is to fail has not come yet. */
 bool wrap_store_is_waiting(Store *store, WrapCall call);
-/* Commits that succeeded. */
+/* Commits that succeeded, of what was saved. */
 int wrap_store_commits(const Store *store);

@@ -109,11 +109,6 @@ def test_a_newer_schema_that_wants_a_newer_program_is_refused(tmp_path, server):
     assert "stack-coordinator 9.0.0 is the oldest" in refusal(tmp_path, "--store", server.url(database))
 
 
-def test_a_second_coordinator_on_the_same_database_is_refused(tmp_path, start, url):
-    start("--store", url)
-    assert "another stack-coordinator" in refusal(tmp_path, "--store", url)
-
-
 def test_the_next_coordinator_takes_over_what_a_killed_one_left(tmp_path, start, url):
     first = start("--store", url)
     got = held(first.http(first.project()))

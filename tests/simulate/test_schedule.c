@@ -415,7 +415,7 @@ static void follow(void *arg, const WorkingSet *set) {
             continue;
         if (slot->change == ROW_DELETED)
             row.state = STACK_GONE;
-        watch_follow_stack(s->watch, &set->project, &row);
+        watch_follow_stack(s->watch, &set->project, &row, slot->loaded_renewals);
     }
     for (size_t i = 0; i < set->request_count; i++)
         if (set->requests[i]->change != ROW_CLEAN)
@@ -437,7 +437,10 @@ static size_t renew_from_memory(Schedule *s, ModelCommand *spoken, size_t count)
         LeaseRef lease = {.ticket = c->ticket, .generation = c->generation};
         bool is_renewal = c->operation == OP_RENEW_LEASE;
         int64_t seconds = c->lease_seconds != MODEL_NONE ? c->lease_seconds : FIELD_ABSENT;
-        bool is_done = is_renewal && watch_renew(s->watch, slice_of("acme"), lease, seconds);
+        int64_t number = 0;
+        bool is_done = is_renewal && watch_may_renew(s->watch, slice_of("acme"), lease, seconds, &number);
+        if (is_done)
+            watch_renewed(s->watch, slice_of("acme"), lease, seconds);
         if (is_renewal)
             assert_int_equal(model_renew(&s->model, c), is_done);
         if (is_done) {
@@ -655,7 +658,7 @@ static int watch_stack(void *arg, const ProjectRow *project, const StackRow *row
     if (holding.max_hold_seconds < row->lease_seconds)
         holding.max_hold_seconds = row->lease_seconds;
     assert_int_equal(watch_reserve(s->watch, 1, 1), 0);
-    watch_follow_stack(s->watch, &holding, row);
+    watch_follow_stack(s->watch, &holding, row, row->renewals);
     return 0;
 }
 
@@ -669,7 +672,7 @@ static int watch_request(void *arg, const ProjectRow *project, const RequestRow 
 /* Another coordinator goes on with what is stored. */
 static void restart(Schedule *s) {
     s->watch = watch_free(s->watch);
-    assert_int_equal(watch_new(&s->watch), 0);
+    assert_int_equal(watch_new(&s->watch, 0), 0);
     const StoreRows rows = {.watched_stack = watch_stack, .watched_request = watch_request, .arg = s};
     assert_int_equal(store_read(s->store, &(ReadQuery){.list = LIST_WATCHED, .after = FIELD_ABSENT}, &rows), 0);
     model_restart(&s->model);
@@ -709,7 +712,7 @@ static void begin(Schedule *s, uint64_t with_seed, uint64_t commands, Buffer *tr
     assert_int_equal(array_store_open(&inner), 0);
     s->store = wrap_store_new(inner);
     assert_non_null(s->store);
-    assert_int_equal(watch_new(&s->watch), 0);
+    assert_int_equal(watch_new(&s->watch, 0), 0);
     watch_tick(s->watch, 0, false);
     create_project(s);
 }

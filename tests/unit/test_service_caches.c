@@ -35,7 +35,7 @@ static void learned_key_is_known_until_forgotten(void **state) {
     (void)state;
     Keys *keys;
     KnownKey known;
-    assert_int_equal(keys_new(&keys), 0);
+    assert_int_equal(keys_new(&keys, clock_system(), 0), 0);
     KeyRow row = key_row("0123456789abcdef", "shop");
     ProjectRow project = {.name = slice_of("shop")};
     assert_false(keys_find(keys, "0123456789abcdef", &known));
@@ -54,7 +54,7 @@ static void key_of_a_deleted_project_counts_as_revoked(void **state) {
     Keys *keys;
     KnownKey known;
     KnownProject known_project;
-    assert_int_equal(keys_new(&keys), 0);
+    assert_int_equal(keys_new(&keys, clock_system(), 0), 0);
     KeyRow row = key_row("0123456789abcdef", "shop");
     ProjectRow project = {.name = slice_of("shop"), .is_deleted = true};
     keys_learn(keys, &row, &project);
@@ -69,7 +69,7 @@ static void forgetting_a_project_forgets_its_keys_only(void **state) {
     Keys *keys;
     KnownKey known;
     KnownProject known_project;
-    assert_int_equal(keys_new(&keys), 0);
+    assert_int_equal(keys_new(&keys, clock_system(), 0), 0);
     KeyRow shop = key_row("00000000000000aa", "shop"), blog = key_row("00000000000000bb", "blog");
     keys_learn(keys, &shop, &(ProjectRow){.name = slice_of("shop")});
     keys_learn(keys, &blog, &(ProjectRow){.name = slice_of("blog")});
@@ -85,7 +85,7 @@ static void use_of_a_key_is_taken_once(void **state) {
     (void)state;
     Keys *keys;
     KnownKey used[4];
-    assert_int_equal(keys_new(&keys), 0);
+    assert_int_equal(keys_new(&keys, clock_system(), 0), 0);
     KeyRow row = key_row("0123456789abcdef", "shop");
     keys_learn(keys, &row, &(ProjectRow){.name = slice_of("shop")});
     assert_int_equal(keys_take_used(keys, used, 4), 0);

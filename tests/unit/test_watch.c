@@ -21,7 +21,7 @@ static int begin(void **state) {
     World *w = calloc(1, sizeof *w);
     assert_non_null(w);
     *w = (World){.boot_ms = 5000000, .project = {.name = SLICE_LITERAL("web"), .max_hold_seconds = 3600}};
-    assert_int_equal(watch_new(&w->watch), 0);
+    assert_int_equal(watch_new(&w->watch, 0), 0);
     watch_tick(w->watch, w->boot_ms, false);
     *state = w;
     return 0;
@@ -51,9 +51,18 @@ static StackRow bound(int64_t number, int64_t ticket, int64_t seconds) {
                       .is_collected = true};
 }
 
+/* What the worker does with a renewal that needs no decision; false: it needs one. */
+static bool renew(World *w, Slice project, LeaseRef lease, int64_t seconds) {
+    int64_t number = 0;
+    if (!watch_may_renew(w->watch, project, lease, seconds, &number))
+        return false;
+    watch_renewed(w->watch, project, lease, seconds);
+    return true;
+}
+
 static void follow(World *w, StackRow row) {
     assert_int_equal(watch_reserve(w->watch, 1, 1), 0);
-    watch_follow_stack(w->watch, &w->project, &row);
+    watch_follow_stack(w->watch, &w->project, &row, row.renewals);
 }
 
 static void follow_request(World *w, RequestRow row) {
@@ -91,9 +100,9 @@ static void a_renewal_lasts_from_when_it_came_and_never_shortens(void **state) {
     World *w = *state;
     follow(w, bound(1, 7, 10));
     pass(w, 6000);
-    assert_true(watch_renew(w->watch, w->project.name, ref(7), FIELD_ABSENT));
+    assert_true(renew(w, w->project.name, ref(7), FIELD_ABSENT));
     assert_int_equal(watch_left(w->watch, w->project.name, 7, -1), 10000);
-    assert_true(watch_renew(w->watch, w->project.name, ref(7), 2)); /* another job's, shorter */
+    assert_true(renew(w, w->project.name, ref(7), 2)); /* another job's, shorter */
     assert_int_equal(watch_left(w->watch, w->project.name, 7, -1), 10000);
     pass(w, 9000);
     assert_int_equal(due(w), NOTHING);
@@ -107,11 +116,11 @@ static void only_renewals_that_change_no_row_are_memorys(void **state) {
     uncollected.is_collected = false;
     follow(w, bound(1, 7, 10));
     follow(w, uncollected);
-    assert_false(watch_renew(w->watch, w->project.name, ref(7), 11)); /* longer than stored */
-    assert_false(watch_renew(w->watch, w->project.name, ref(8), 10)); /* collects */
-    assert_false(watch_renew(w->watch, w->project.name, ref(9), 10)); /* unknown */
-    assert_false(watch_renew(w->watch, w->project.name, (LeaseRef){.ticket = 7, .generation = 1}, 10));
-    assert_false(watch_renew(w->watch, slice_of("other"), ref(7), 10));
+    assert_false(renew(w, w->project.name, ref(7), 11)); /* longer than stored */
+    assert_false(renew(w, w->project.name, ref(8), 10)); /* collects */
+    assert_false(renew(w, w->project.name, ref(9), 10)); /* unknown */
+    assert_false(renew(w, w->project.name, (LeaseRef){.ticket = 7, .generation = 1}, 10));
+    assert_false(renew(w, slice_of("other"), ref(7), 10));
 }
 
 static void max_hold_ends_a_lease_that_is_renewed_for_ever(void **state) {
@@ -120,7 +129,7 @@ static void max_hold_ends_a_lease_that_is_renewed_for_ever(void **state) {
     follow(w, bound(1, 7, 10));
     for (int i = 0; i < 4; i++) {
         pass(w, 5000);
-        assert_true(watch_renew(w->watch, w->project.name, ref(7), FIELD_ABSENT));
+        assert_true(renew(w, w->project.name, ref(7), FIELD_ABSENT));
         assert_int_equal(due(w), NOTHING);
     }
     assert_int_equal(watch_left(w->watch, w->project.name, 7, -1), 5000);
@@ -166,7 +175,7 @@ static void a_renewal_that_comes_before_the_loss_is_committed_saves_the_lease(vo
     follow(w, bound(1, 7, 2));
     pass(w, 2000);
     assert_int_equal(due(w), DUE_EXPIRED);
-    assert_true(watch_renew(w->watch, w->project.name, ref(7), FIELD_ABSENT));
+    assert_true(renew(w, w->project.name, ref(7), FIELD_ABSENT));
     pass(w, 1000);
     assert_int_equal(due(w), NOTHING);
 }
@@ -271,9 +280,9 @@ static void a_renewal_of_no_length_has_the_one_of_the_grant(void **state) {
     follow(w, bound(1, 7, 60));
     follow(w, bound(1, 7, 600)); /* somebody asked for more, once */
     pass(w, 30000);
-    assert_true(watch_renew(w->watch, w->project.name, lease, FIELD_ABSENT));
+    assert_true(renew(w, w->project.name, lease, FIELD_ABSENT));
     assert_int_equal(watch_left(w->watch, w->project.name, 7, 0), 60000);
-    assert_true(watch_renew(w->watch, w->project.name, lease, 600));
+    assert_true(renew(w, w->project.name, lease, 600));
     assert_int_equal(watch_left(w->watch, w->project.name, 7, 0), 600000);
 }
 
@@ -346,7 +355,7 @@ static void a_hundred_thousand_leases_are_found_and_let_go(void **state) {
         follow(w, bound(i, i, 300));
     pass(w, 100000);
     for (int64_t i = 1; i <= LEASES; i++)
-        assert_true(watch_renew(w->watch, w->project.name, ref(i), FIELD_ABSENT));
+        assert_true(renew(w, w->project.name, ref(i), FIELD_ABSENT));
     pass(w, 200000);
     WatchDue found[DUE_MAX];
     assert_int_equal(watch_due(w->watch, found, DUE_MAX), 0);

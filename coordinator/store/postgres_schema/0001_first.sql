@@ -74,6 +74,7 @@ CREATE TABLE stack (
     quiet_seconds        bigint NOT NULL,
     quiet_untold_seconds bigint NOT NULL,
     quiet_ticket         bigint NOT NULL,
+    renewals             bigint NOT NULL, -- raised by renewals too, without the project's lock
     PRIMARY KEY (project, number)
 ) WITH (fillfactor = 70);
 -- Always true; but who does not ask for a name cannot take this index for the key's.
@@ -86,12 +87,17 @@ CREATE INDEX stack_free_at_commit ON stack (project, branch, last_commit, reques
 CREATE INDEX stack_free_oldest ON stack (project, requested, number) WHERE state = 0 AND quiet_until_ms = 0;
 CREATE INDEX stack_dirty_oldest ON stack (project, dirty_since) WHERE state = 2 AND quiet_until_ms = 0;
 
+-- What a coordinator's clock watches.
+CREATE INDEX stack_watched ON stack (project, number)
+    WHERE quiet_until_ms <> 0 OR (ticket <> 0 AND (lease_seconds > 0 OR NOT is_collected));
+
 CREATE TABLE request (
     project       text COLLATE "C" NOT NULL,
     ticket        bigint NOT NULL,
     request_id    text COLLATE "C",
     state         smallint NOT NULL,
     is_heard      boolean NOT NULL,
+    heard_at      bigint NOT NULL, -- a coordinator's id
     why           smallint NOT NULL,
     branch        text COLLATE "C",
     commit_id     text COLLATE "C",
@@ -148,11 +154,22 @@ CREATE INDEX event_of_stack ON event (project, stack_name, id) WHERE stack_name 
 CREATE INDEX event_age ON event (at_ms); -- for pruning
 
 -- The last transaction that a coordinator committed in a project: written with what it changed, so that one whose COMMIT
--- was not answered can ask, under the project's lock, whether it happened.
+-- was not answered can ask, under the project's lock, whether it happened; and so that the others see which projects
+-- changed.
 CREATE TABLE writer (
     project    text COLLATE "C" NOT NULL,
     id         text COLLATE "C" NOT NULL, -- random, of the coordinator's process
     number     bigint NOT NULL,           -- of its transaction: 1, 2, …
+    written_by bigint NOT NULL,           -- PostgreSQL's number of it
     written_at timestamptz NOT NULL,      -- for pruning
     PRIMARY KEY (project, id)
 ) WITH (fillfactor = 50);
+CREATE INDEX writer_order ON writer (written_by);
+
+-- The coordinators that use these tables, and what shows that they live.
+CREATE TABLE coordinator (
+    id      bigint PRIMARY KEY, -- random, of the coordinator's process
+    beats   bigint NOT NULL,    -- raised every second
+    program text NOT NULL,
+    beat_at timestamptz NOT NULL -- for people, and for pruning
+) WITH (fillfactor = 10);

@@ -1,0 +1,39 @@
+/*
+ * The other coordinators that use the same store: what they changed, and which of them live. Nobody leads; each looks once
+ * a second, and does what all of them do. Belongs to the worker's thread. Private to service/.
+ *
+ *     look ─┬─ projects they changed ──► what is watched of them is read again; who waits here and was served hears it
+ *           └─ their beats ────────────► whose stand still is silent: who waits there is passed over until heard of here
+ */
+#pragma once
+
+#include "service/metrics.h"
+#include "service/waiters.h"
+
+#define NEIGHBOURS_MAX 64 /* that are watched at once; of more than these the waiters wait in vain for their ten minutes */
+
+typedef struct Neighbour {
+    int64_t coordinator, beats, since_ms; /* lease clock: when the beats were seen first */
+    bool was_heard;                       /* they were seen to go on */
+    bool is_silent, is_there;
+} Neighbour;
+
+typedef struct Neighbours {
+    Store *store; /* borrowed, as all the others */
+    Watch *watch;
+    Waiters *waiters;
+    Metrics *metrics;
+    bool is_alone; /* nobody else can use the store: all that follows is idle */
+    int64_t horizon, look_at_ms, count_at_ms;
+    Arena arena; /* of one look */
+    Neighbour known[NEIGHBOURS_MAX];
+    size_t known_count;
+} Neighbours;
+
+void neighbours_init(Neighbours *neighbours, Store *store, Watch *watch, Waiters *waiters, Metrics *metrics);
+void neighbours_deinit(Neighbours *neighbours);
+/* When it is time for a look, on CLOCK_BOOTTIME; CLOCK_FOREVER. */
+int64_t neighbours_next(const Neighbours *neighbours);
+/* Looks, if it is time. The first look, before anything is decided, reads all that is watched, of a store that nobody
+ * shares too. 0 or a store result: then nothing is lost, the next look sees it. */
+int neighbours_look(Neighbours *neighbours, int64_t boot_ms) MUST_USE;
