@@ -76,7 +76,8 @@ typedef struct RequestRow {
     Slice request_id; /* absent: a lease asked for without one */
     RequestState state;
     bool is_heard; /* of a queued one: live. One not heard of for a while is passed over, and keeps its place */
-    int64_t heard_at; /* … and the coordinator that heard of it last: it tells when the request fell silent; 0: the only one */
+    int64_t
+        heard_at; /* … and the coordinator that heard of it last: it tells when the request fell silent; 0: the only one */
     RequestWhy why;
     /* As sent, for comparison with a repeat; lease_seconds FIELD_ABSENT when it was not sent. */
     Slice branch, commit;

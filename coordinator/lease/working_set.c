@@ -200,16 +200,15 @@ int working_set_put_stack(WorkingSet *set, const StackRow *row) {
     if (find_stack(set, row->number) != NULL)
         return 0;
     StackSlot *slot;
-    return append_stack(
-        set,
-        &(StackSlot){
-            .row = *row,
-            .loaded_state = row->state,
-            .loaded_generation = row->generation,
-            .loaded_renewals = row->renewals,
-            .change = ROW_CLEAN,
-        },
-        &slot);
+    return append_stack(set,
+                        &(StackSlot){
+                            .row = *row,
+                            .loaded_state = row->state,
+                            .loaded_generation = row->generation,
+                            .loaded_renewals = row->renewals,
+                            .change = ROW_CLEAN,
+                        },
+                        &slot);
 }
 
 /* A number deleted by the batch comes back: its slot, and with it the image its row in the store still has. */

@@ -69,8 +69,8 @@ bool keys_find(Keys *k, const char *id, KnownKey *out) {
 bool keys_find_project(Keys *k, Slice name, KnownProject *out) {
     size_t slot = slot_of(name);
     (void)pthread_mutex_lock(&k->mutex);
-    bool is_known = name.len > 0 && slice_equal_text(name, k->projects[slot].name) &&
-                    is_believed(k, k->projects[slot].learned_ms);
+    bool is_known =
+        name.len > 0 && slice_equal_text(name, k->projects[slot].name) && is_believed(k, k->projects[slot].learned_ms);
     if (is_known)
         *out = k->projects[slot];
     (void)pthread_mutex_unlock(&k->mutex);

@@ -40,7 +40,7 @@ static const char *const store_error_names[] = {"full", "io", "unknown_commit", 
 struct Metrics {
     atomic_llong operations[OP_COUNT][OUTCOME_COUNT];
     Histogram latency, batches, waited, held, handed_off;
-    atomic_llong mishaps[MISHAP_COUNT], waiting, parked;
+    atomic_llong mishaps[MISHAP_COUNT], waiting, parked, called;
     atomic_llong store_errors[ERROR_KINDS];
     atomic_llong stacks[STACK_GONE];
 };
@@ -114,6 +114,10 @@ void metrics_handed_off(Metrics *m, int64_t microseconds) {
     observe(&m->handed_off, latency_bounds_us, COUNT_OF(latency_bounds_us), microseconds);
 }
 
+void metrics_called(Metrics *m) {
+    bump(&m->called, 1);
+}
+
 void metrics_mishap(Metrics *m, LeaseMishap mishap) {
     bump(&m->mishaps[mishap], 1);
 }
@@ -171,6 +175,9 @@ static void write_waiting(const Metrics *m, Buffer *out) {
     write_seconds(out, "stack_coordinator_handoff_duration_seconds",
                   "From the commit that served a waiting connection to its answer.", &m->handed_off, latency_labels,
                   COUNT_OF(latency_bounds_us), 1000000);
+    const char *called = "stack_coordinator_waiters_called_total";
+    write_head(out, called, "counter", "Requests that wait here, served by another coordinator, which called.");
+    buffer_printf(out, "%s %lld\n", called, (long long)value(&m->called));
     static const char *const mishaps[][2] = {
         [MISHAP_LOST] = {"stack_coordinator_leases_lost_total", "Leases that nobody renewed, or that lasted too long."},
         [MISHAP_UNCOLLECTED] = {"stack_coordinator_grants_uncollected_total",

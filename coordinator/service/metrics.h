@@ -26,6 +26,8 @@ void metrics_handed_off(Metrics *m, int64_t microseconds);
 /* What time, or nobody's coming, did. */
 typedef enum LeaseMishap { MISHAP_LOST, MISHAP_UNCOLLECTED, MISHAP_ABANDONED, MISHAP_COUNT } LeaseMishap;
 void metrics_mishap(Metrics *m, LeaseMishap mishap);
+/* A request that waits here was served by another coordinator, which said so. */
+void metrics_called(Metrics *m);
 void metrics_waiting(Metrics *m, int64_t requests, int64_t connections);
 /* The gauges start from a count of the store and then follow the rows the worker saves. */
 void metrics_start_counts(Metrics *m, const StoreCounts *counts);

@@ -3,15 +3,15 @@
 #include "base/limits.h"
 
 #define LOOK_MS 1000
-#define COUNT_MS 60000  /* between two counts of the whole database */
-#define SILENT_MS 5000  /* beats that stand still for so long are those of a coordinator that is gone, or cannot serve */
+#define COUNT_MS 60000 /* between two counts of the whole database */
+/* Beats that stand still are those of a coordinator that is gone, when its session is too; else of one that is slow, or
+ * stopped: those who wait there may be answered yet. */
+#define ENDED_MS 2000
+#define SILENT_MS 30000
 
-void neighbours_init(Neighbours *n, Store *store, Watch *watch, Waiters *waiters, Metrics *metrics) {
-    *n = (Neighbours){.store = store,
-                      .watch = watch,
-                      .waiters = waiters,
-                      .metrics = metrics,
-                      .is_alone = store_coordinator(store) == 0};
+void neighbours_init(Neighbours *n, const Neighbours *with) {
+    *n = *with;
+    n->is_alone = store_coordinator(n->store) == 0;
     arena_init(&n->arena);
 }
 
@@ -25,12 +25,15 @@ int64_t neighbours_next(const Neighbours *n) {
 
 /* ---- what is watched ---- */
 
-/* Whoever renewed before the start was told up to his lease's length: a maxHold that was lowered since takes none of it. */
+/* What a row tells of happened before it was read, and is timed from now on, not from the last tick.
+ *
+ * Whoever renewed before the start was told up to his lease's length: a maxHold that was lowered since takes none of it. */
 static int watch_stack(void *arg, const ProjectRow *project, const StackRow *row) {
     Neighbours *n = arg;
     ProjectRow holding = *project;
     if (holding.max_hold_seconds < row->lease_seconds)
         holding.max_hold_seconds = row->lease_seconds;
+    n->tick(n->tick_arg);
     int r = watch_reserve(n->watch, 1, 1);
     if (r == 0)
         watch_follow_stack(n->watch, &holding, row, row->renewals);
@@ -39,6 +42,7 @@ static int watch_stack(void *arg, const ProjectRow *project, const StackRow *row
 
 static int watch_request(void *arg, const ProjectRow *project, const RequestRow *row) {
     Neighbours *n = arg;
+    n->tick(n->tick_arg);
     int r = watch_reserve(n->watch, 1, 1);
     if (r == 0 && n->is_alone)
         watch_start_request(n->watch, project, row);
@@ -49,7 +53,7 @@ static int watch_request(void *arg, const ProjectRow *project, const RequestRow 
 
 static void wake(void *arg, Slice project, int64_t ticket) {
     Neighbours *n = arg;
-    waiters_wake(n->waiters, project, ticket);
+    (void)waiters_wake(n->waiters, project, ticket);
 }
 
 static int read_again(Neighbours *n, const StoreLook *look) {
@@ -80,31 +84,36 @@ static Neighbour *find(Neighbours *n, int64_t coordinator) {
 
 static void meet(Neighbours *n, const StoreBeat *beat, int64_t now) {
     if (n->known_count < NEIGHBOURS_MAX)
-        n->known[n->known_count++] =
-            (Neighbour){.coordinator = beat->coordinator, .beats = beat->beats, .since_ms = now, .is_there = true};
+        n->known[n->known_count++] = (Neighbour){.coordinator = beat->coordinator,
+                                                 .beats = beat->beats,
+                                                 .since_ms = now,
+                                                 .was_heard = n->has_looked,
+                                                 .is_there = true};
 }
 
-static void hear(Neighbours *n, Neighbour *known, int64_t beats, int64_t now) {
+static void hear(Neighbours *n, Neighbour *known, const StoreBeat *beat, int64_t now) {
     known->is_there = true;
-    if (known->beats != beats) {
-        known->beats = beats;
+    if (known->beats != beat->beats) {
+        known->beats = beat->beats;
         known->since_ms = now;
         known->was_heard = true;
         if (known->is_silent)
             watch_speaks(n->watch, known->coordinator);
         known->is_silent = false;
-    } else if (!known->is_silent && now - known->since_ms >= SILENT_MS) {
+    } else if (!known->is_silent && now - known->since_ms >= (beat->has_ended ? ENDED_MS : SILENT_MS)) {
         known->is_silent = true;
         watch_silent(n->watch, known->coordinator, known->was_heard);
     }
 }
 
-/* Those whose rows are gone were silent for a day. */
+/* Those whose rows are gone were silent for long. */
 static void forget_the_gone(Neighbours *n) {
     size_t kept = 0;
     for (size_t i = 0; i < n->known_count; i++)
         if (n->known[i].is_there)
             n->known[kept++] = n->known[i];
+        else
+            watch_speaks(n->watch, n->known[i].coordinator);
     n->known_count = kept;
 }
 
@@ -115,7 +124,7 @@ static void hear_all(Neighbours *n, const StoreLook *look) {
     for (size_t i = 0; i < look->beat_count; i++) {
         Neighbour *known = find(n, look->beats[i].coordinator);
         if (known != NULL)
-            hear(n, known, look->beats[i].beats, now);
+            hear(n, known, &look->beats[i], now);
         else
             meet(n, &look->beats[i], now);
     }
@@ -136,7 +145,7 @@ static int count(Neighbours *n, int64_t boot_ms) {
 
 int neighbours_look(Neighbours *n, int64_t boot_ms) {
     StoreLook look = {.is_all = true};
-    if (boot_ms < neighbours_next(n) && n->count_at_ms != 0)
+    if (boot_ms < neighbours_next(n) && n->has_looked)
         return 0;
     n->look_at_ms = boot_ms + LOOK_MS;
     arena_reset(&n->arena);
@@ -149,6 +158,7 @@ int neighbours_look(Neighbours *n, int64_t boot_ms) {
     if (r == 0) {
         n->horizon = look.horizon;
         hear_all(n, &look);
+        n->has_looked = true;
     }
     return r == 0 && boot_ms >= n->count_at_ms ? count(n, boot_ms) : r;
 }

@@ -3,18 +3,18 @@
  * a second, and does what all of them do. Belongs to the worker's thread. Private to service/.
  *
  *     look ─┬─ projects they changed ──► what is watched of them is read again; who waits here and was served hears it
- *           └─ their beats ────────────► whose stand still is silent: who waits there is passed over until heard of here
+ *           └─ who of them lives ──────► who waits at one that does not is passed over until heard of again
  */
 #pragma once
 
 #include "service/metrics.h"
 #include "service/waiters.h"
 
-#define NEIGHBOURS_MAX 64 /* that are watched at once; of more than these the waiters wait in vain for their ten minutes */
+#define NEIGHBOURS_MAX 64 /* of more than these the waiters wait in vain for their ten minutes */
 
 typedef struct Neighbour {
     int64_t coordinator, beats, since_ms; /* lease clock: when the beats were seen first */
-    bool was_heard;                       /* they were seen to go on */
+    bool was_heard;                       /* they were seen to begin, or to go on */
     bool is_silent, is_there;
 } Neighbour;
 
@@ -23,14 +23,18 @@ typedef struct Neighbours {
     Watch *watch;
     Waiters *waiters;
     Metrics *metrics;
+    void (*tick)(void *arg); /* tells the watch the time */
+    void *tick_arg;
     bool is_alone; /* nobody else can use the store: all that follows is idle */
     int64_t horizon, look_at_ms, count_at_ms;
     Arena arena; /* of one look */
     Neighbour known[NEIGHBOURS_MAX];
     size_t known_count;
+    bool has_looked;
 } Neighbours;
 
-void neighbours_init(Neighbours *neighbours, Store *store, Watch *watch, Waiters *waiters, Metrics *metrics);
+/* Takes what is borrowed from `with`. */
+void neighbours_init(Neighbours *neighbours, const Neighbours *with);
 void neighbours_deinit(Neighbours *neighbours);
 /* When it is time for a look, on CLOCK_BOOTTIME; CLOCK_FOREVER. */
 int64_t neighbours_next(const Neighbours *neighbours);

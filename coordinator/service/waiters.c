@@ -57,15 +57,18 @@ bool waiters_keep(Waiters *w, Work *work, int64_t boot_ms) {
     return true;
 }
 
-void waiters_wake(Waiters *w, Slice project, int64_t ticket) {
+bool waiters_wake(Waiters *w, Slice project, int64_t ticket) {
     Work *work;
+    bool is_anybody = false;
     while ((work = parking_by_ticket(&w->parking, project, ticket)) != NULL) {
         FAILPOINT("granted");
         unpark(w, work);
         work->granted_us = metrics_now_us();
         make_ready(w, work);
         FAILPOINT("woken");
+        is_anybody = true;
     }
+    return is_anybody;
 }
 
 void waiters_end_polls(Waiters *w, int64_t boot_ms) {

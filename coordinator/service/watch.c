@@ -40,8 +40,8 @@ typedef struct Entry {
     /* A lease. */
     bool is_bound;
     int64_t lease_end, hold_end, collect_end;
-    int64_t renewals;     /* the row's count when it was seen last */
-    int64_t promised_end; /* as far as another coordinator may have told its holder, whatever maxHold says here */
+    int64_t renewals;       /* the row's count when it was seen last */
+    int64_t promised_end;   /* as far as another coordinator may have told its holder, whatever maxHold says here */
     int64_t seconds, asked; /* its stored length, and the one it was granted with (after a start: the stored one) */
     /* A quiet stack. */
     int64_t quiet_until_ms; /* its name, so to say */

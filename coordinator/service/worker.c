@@ -85,6 +85,19 @@ static void note_failed_sync(void *arg, int result, const char *reason) {
     note_failure_of(arg, result, "making it durable", reason);
 }
 
+/* The lease clock advances while the store answers: as long as it fails, nobody's lease runs out. */
+static void tick(void *arg) {
+    Worker *w = arg;
+    w->ticked_at_ms = clock_boot_ms(w->o.clock);
+    watch_tick(w->watch, w->ticked_at_ms, atomic_exchange(&w->is_store_failing, false));
+}
+
+/* What was just read of the rows others had done by now, after the last tick perhaps: it is timed from now on. */
+static void tick_after_reading(Worker *w) {
+    if (w->coordinator != 0)
+        tick(w);
+}
+
 int worker_new(Worker **out, const WorkerOptions *options) {
     Worker *w = calloc(1, sizeof *w);
     if (w == NULL)
@@ -110,7 +123,12 @@ int worker_new(Worker **out, const WorkerOptions *options) {
     int r = watch_new(&w->watch, w->coordinator);
     batch_init(&w->batch, w->watch);
     waiters_init(&w->waiters, w->watch);
-    neighbours_init(&w->neighbours, options->store, w->watch, &w->waiters, options->metrics);
+    neighbours_init(&w->neighbours, &(Neighbours){.store = options->store,
+                                                  .watch = w->watch,
+                                                  .waiters = &w->waiters,
+                                                  .metrics = options->metrics,
+                                                  .tick = tick,
+                                                  .tick_arg = w});
     if (r < 0) {
         (void)worker_free(w);
         return r;
@@ -247,6 +265,7 @@ static void run_batch(Worker *w, const BatchInput *input) {
     if (r == 0) {
         FAILPOINT("committed");
         atomic_store(&w->is_store_away, false);
+        tick_after_reading(w);
         if (w->batch.is_changed)
             outbox_changed(&w->outbox);
         const Publisher p = {.metrics = w->o.metrics,
@@ -302,7 +321,8 @@ static void render_list(Worker *w, Work *work, bool is_durable) {
     } else if (r != 0) {
         note_failure(w, r, "a list");
         outbox_refuse(&w->outbox, work, r);
-    } else if (is_durable && w->coordinator == 0 && work_is_shared_list(work) && work->answer.len <= SNAPSHOT_BYTES_MAX) {
+    } else if (is_durable && w->coordinator == 0 && work_is_shared_list(work) &&
+               work->answer.len <= SNAPSHOT_BYTES_MAX) {
         share_list(w, work);
     } else {
         work_answer_bytes(work);
@@ -389,11 +409,10 @@ static bool renew_lightly(Worker *w, Work *work) {
         return true;
     }
     w->renewing[w->renewal_count] = work;
-    w->renewals[w->renewal_count++] =
-        (Renewal){.project = c->project,
-                  .number = number,
-                  .lease = c->lease_ref,
-                  .seconds = c->lease_seconds != FIELD_ABSENT ? c->lease_seconds : 0};
+    w->renewals[w->renewal_count++] = (Renewal){.project = c->project,
+                                                .number = number,
+                                                .lease = c->lease_ref,
+                                                .seconds = c->lease_seconds != FIELD_ABSENT ? c->lease_seconds : 0};
     return true;
 }
 
@@ -404,6 +423,7 @@ static void save_renewals(Worker *w, Work **pending, size_t *pending_count) {
     int r = count > 0 ? store_renew(w->o.store, w->renewals, count) : 0;
     if (r != 0)
         note_failure(w, r, "renewals");
+    tick_after_reading(w);
     for (size_t i = 0; i < count; i++) {
         const Renewal *renewal = &w->renewals[i];
         if (r != 0) {
@@ -512,7 +532,8 @@ static void wake_called(Worker *w) {
     w->called_count = 0;
     (void)pthread_mutex_unlock(&w->mutex);
     for (size_t i = 0; i < count; i++)
-        waiters_wake(&w->waiters, slice_of(called[i].project), called[i].ticket);
+        if (waiters_wake(&w->waiters, slice_of(called[i].project), called[i].ticket))
+            metrics_called(w->o.metrics);
 }
 
 /* Peers, time and the end: what ends a wait. */
@@ -547,12 +568,6 @@ static bool take(Worker *w, Work **works, size_t *count) {
     (void)pthread_mutex_unlock(&w->mutex);
     *count = n;
     return !is_end;
-}
-
-/* The lease clock advances while the store answers: as long as it fails, nobody's lease runs out. */
-static void tick(Worker *w) {
-    w->ticked_at_ms = clock_boot_ms(w->o.clock);
-    watch_tick(w->watch, w->ticked_at_ms, atomic_exchange(&w->is_store_failing, false));
 }
 
 /* Nobody waits to be decided. */

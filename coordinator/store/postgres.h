@@ -95,6 +95,7 @@ void postgres_statement_text(PostgresStatement id, Buffer *out);
 /* Advisory locks are pairs of numbers: ours ("SOst"), and which. Names of projects hash into the whole second range. */
 #define POSTGRES_LOCKS 1397715828
 #define POSTGRES_LOCK_MIGRATION 2
+#define POSTGRES_LOCKS_OF_COORDINATORS (POSTGRES_LOCKS + 2) /* shared, held by the session of each */
 #define POSTGRES_LOCKS_OF_NAMES (POSTGRES_LOCKS + 1)
 
 #define POSTGRES_OLDEST_SERVER 150000
@@ -113,7 +114,7 @@ typedef struct PostgresStore {
     const Clock *clock;
     const char *program;
     char *url;
-    int lock_fd;   /* of the data directory; -1: there is none */
+    int lock_fd; /* of the data directory; -1: there is none */
 
     /* STORE_ANSWER_MS and STORE_DOUBT_MS, but tests have less patience. */
     int64_t answer_ms, doubt_ms;
@@ -125,7 +126,7 @@ typedef struct PostgresStore {
     bool is_warned;   /* the server sent a warning since it was last cleared */
     bool has_standby; /* COMMIT waits for one */
     bool must_look_at_all;
-    bool has_written; /* the transaction under way, something */
+    bool has_written;                  /* the transaction under way, something */
     struct PostgresListener *listener; /* NULL: nobody listens */
     int64_t round_trips;
 

@@ -184,8 +184,8 @@ static const struct {
     uint32_t oid;
 } kinds[] = {
     [COLUMN_NUMBER] = {"bigint", 20}, [COLUMN_SENT_NUMBER] = {"bigint", 20}, [COLUMN_CHOICE] = {"bigint", 20},
-    [COLUMN_GROWTH] = {"bigint", 20}, [COLUMN_GUARD] = {"bigint", 20}, [COLUMN_COUNT] = {"bigint", 20},  [COLUMN_FLAG] = {"boolean", 16},       [COLUMN_TEXT] = {"text", 25},
-    [COLUMN_BYTES] = {"bytea", 17},
+    [COLUMN_GROWTH] = {"bigint", 20}, [COLUMN_GUARD] = {"bigint", 20},       [COLUMN_COUNT] = {"bigint", 20},
+    [COLUMN_FLAG] = {"boolean", 16},  [COLUMN_TEXT] = {"text", 25},          [COLUMN_BYTES] = {"bytea", 17},
 };
 
 const char *column_type(ColumnKind kind) {

@@ -209,6 +209,15 @@ static int check_rights(PostgresStore *s) {
     return STORE_IO;
 }
 
+/* Held as long as the session lives, and so says that it does. */
+static int show_session(PostgresStore *s) {
+    char question[96];
+    (void)snprintf(question, sizeof question, "SELECT pg_advisory_lock_shared(%d, %d)", POSTGRES_LOCKS_OF_COORDINATORS,
+                   (int)(s->coordinator & INT32_MAX));
+    OWN(postgres_clearp) PGresult *held = ask(s, question);
+    return held != NULL ? 0 : STORE_IO;
+}
+
 /* ---- statements ---- */
 
 static int prepare_all(PostgresStore *s) {
@@ -237,8 +246,8 @@ static int prepare_all(PostgresStore *s) {
 /* ---- */
 
 static int check(PostgresStore *s) {
-    static int (*const steps[])(PostgresStore *) = {check_server, check_pooler,  set_session, postgres_migrate,
-                                                    check_rights, prepare_all};
+    static int (*const steps[])(PostgresStore *) = {check_server, check_pooler, set_session, postgres_migrate,
+                                                    check_rights, show_session, prepare_all};
     int r = 0;
     for (size_t i = 0; r == 0 && i < COUNT_OF(steps); i++)
         r = steps[i](s);

@@ -102,11 +102,8 @@ int postgres_listen(Store *store, void (*on_call)(void *arg, Slice project, int6
     Listener *l = calloc(1, sizeof *l);
     if (l == NULL)
         return -ENOMEM;
-    *l = (Listener){.stop = eventfd(0, EFD_CLOEXEC),
-                    .url = s->url,
-                    .coordinator = s->coordinator,
-                    .on_call = on_call,
-                    .arg = arg};
+    *l = (Listener){
+        .stop = eventfd(0, EFD_CLOEXEC), .url = s->url, .coordinator = s->coordinator, .on_call = on_call, .arg = arg};
     int r = l->stop < 0 ? -errno : -pthread_create(&l->thread, NULL, run, l);
     if (r < 0) {
         if (l->stop >= 0)

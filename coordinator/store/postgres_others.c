@@ -85,6 +85,7 @@ static int send_look(PostgresStore *s, int64_t horizon) {
     int r = postgres_send(s, PG_BEAT, arguments);
     arguments_clear(arguments);
     arguments_add_number(arguments, s->coordinator);
+    arguments_add_number(arguments, POSTGRES_LOCKS_OF_COORDINATORS);
     if (r == 0)
         r = postgres_send(s, PG_BEATS, arguments);
     if (r == 0)
@@ -102,7 +103,8 @@ static int take_beats(const PGresult *rows, Arena *arena, StoreLook *out) {
         return -ENOMEM;
     for (size_t i = 0; i < count; i++)
         out->beats[i] = (StoreBeat){.coordinator = column_read_number(rows, (int)i, 0),
-                                    .beats = column_read_number(rows, (int)i, 1)};
+                                    .beats = column_read_number(rows, (int)i, 1),
+                                    .has_ended = column_read_number(rows, (int)i, 2) != 0};
     out->beat_count = count;
     return 0;
 }

@@ -151,16 +151,19 @@ static const Statement statements[PG_STATEMENT_COUNT] = {
     [PG_COUNT_STACKS] = {.text = "SELECT state, count(*) FROM stack GROUP BY state"},
 
     /* $1: older than this; $2: how many at most. They answer how many went. What another coordinator prunes is its own. */
-    [PG_PRUNE_EVENTS] = {.text = "WITH gone AS (DELETE FROM event e USING (SELECT project, id FROM event WHERE "
-                                 "at_ms < $1::bigint ORDER BY at_ms LIMIT $2::bigint FOR UPDATE SKIP LOCKED) o WHERE e.project = o.project "
-                                 "AND e.id = o.id RETURNING 1) SELECT count(*) FROM gone"},
+    [PG_PRUNE_EVENTS] =
+        {.text =
+             "WITH gone AS (DELETE FROM event e USING (SELECT project, id FROM event WHERE "
+             "at_ms < $1::bigint ORDER BY at_ms LIMIT $2::bigint FOR UPDATE SKIP LOCKED) o WHERE e.project = o.project "
+             "AND e.id = o.id RETURNING 1) SELECT count(*) FROM gone"},
     [PG_PRUNE_REQUESTS] = {.text = "WITH gone AS (DELETE FROM request r USING (SELECT project, ticket FROM request "
                                    "WHERE state = 2 AND ended_ms < $1::bigint ORDER BY ended_ms LIMIT $2::bigint "
                                    "FOR UPDATE SKIP LOCKED) o "
                                    "WHERE r.project = o.project AND r.ticket = o.ticket RETURNING 1) "
                                    "SELECT count(*) FROM gone"},
     [PG_PRUNE_WRITERS] = {.text = "DELETE FROM writer WHERE written_at < clock_timestamp() - interval '1 day'"},
-    [PG_PRUNE_COORDINATORS] = {.text = "DELETE FROM coordinator WHERE beat_at < clock_timestamp() - interval '1 day'"},
+    [PG_PRUNE_COORDINATORS] = {.text =
+                                   "DELETE FROM coordinator WHERE beat_at < clock_timestamp() - interval '10 minutes'"},
 
     /* What a crash of the server may forget: a renewal of the last moment, a sign of life, a hint. */
     [PG_LAZILY] = {.text = "SELECT set_config('synchronous_commit', 'off', true)"},
@@ -174,7 +177,10 @@ static const Statement statements[PG_STATEMENT_COUNT] = {
     [PG_BEAT] = {.text = "INSERT INTO coordinator (id, beats, program, beat_at) VALUES ($1::bigint, 1, $2::text, "
                          "clock_timestamp()) ON CONFLICT (id) DO UPDATE SET beats = coordinator.beats + 1, "
                          "beat_at = excluded.beat_at"},
-    [PG_BEATS] = {.text = "SELECT c.id, c.beats FROM coordinator c WHERE c.id <> $1::bigint"},
+    [PG_BEATS] = {.text =
+                      "SELECT c.id, c.beats, (c.id & 2147483647) <> ALL (ARRAY(SELECT l.objid::bigint FROM pg_locks l "
+                      "WHERE l.locktype = 'advisory' AND l.classid = $2::bigint::oid)) FROM coordinator c "
+                      "WHERE c.id <> $1::bigint"},
     [PG_HORIZON] = {.text = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, "
                             "current_setting('synchronous_standby_names') <> ''"},
     [PG_CHANGED] = {.text = "SELECT w.project FROM writer w WHERE w.written_by >= $1::bigint AND w.id <> $2::text"},

@@ -50,11 +50,11 @@ typedef enum ListQuery {
 typedef struct ReadQuery {
     ListQuery list;
     Slice project;
-    int64_t after;     /* stacks: number; events: id; FIELD_ABSENT: from the start */
-    int64_t limit;     /* rows; 0: all */
-    bool newest_first; /* events: descending ids, from the newest on (then `after` is FIELD_ABSENT) */
-    Slice stack_name;  /* events of one stack; absent: all */
-    Slice after_text;  /* projects, keys: name or id */
+    int64_t after;         /* stacks: number; events: id; FIELD_ABSENT: from the start */
+    int64_t limit;         /* rows; 0: all */
+    bool newest_first;     /* events: descending ids, from the newest on (then `after` is FIELD_ABSENT) */
+    Slice stack_name;      /* events of one stack; absent: all */
+    Slice after_text;      /* projects, keys: name or id */
     const Slice *projects; /* watched: of these alone; NULL: of all */
     size_t project_count;
 } ReadQuery;
@@ -81,14 +81,17 @@ typedef struct Renewal {
     Slice project;
     int64_t number; /* of the stack */
     LeaseRef lease;
-    int64_t seconds;  /* asked for */
-    int64_t renewals; /* the count now. 0: not renewed, since it is over, not collected, asked for less than `seconds`, or
+    int64_t seconds; /* asked for */
+    int64_t
+        renewals; /* the count now. 0: not renewed, since it is over, not collected, asked for less than `seconds`, or
                        * somebody is at the row: that has to be decided */
 } Renewal;
 
-/* A coordinator that uses the store, and a number that it raises every second. */
+/* A coordinator that uses the store, or did until lately. */
 typedef struct StoreBeat {
-    int64_t coordinator, beats;
+    int64_t coordinator;
+    int64_t beats;  /* raised by each of its looks */
+    bool has_ended; /* it has no session: it is gone, or about to come back */
 } StoreBeat;
 
 typedef struct StoreLook {

@@ -373,8 +373,9 @@ static void wait_until_commits_wait(void) {
     while (!has_waited) {
         assert_int_equal(PQsendQuery(session, "SELECT pg_logical_emit_message(true, 'test', '')"), 1);
         while (postgres_await(session, 10) == -ETIMEDOUT && !has_waited) {
-            has_waited = strcmp(postgres_run(admin, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"),
-                                "1") == 0;
+            has_waited =
+                strcmp(postgres_run(admin, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"),
+                       "1") == 0;
             if (has_waited)
                 cancel_wait();
         }
@@ -837,6 +838,12 @@ static void look_is_a_sign_of_life(void **state) {
     assert_int_equal(beats_of(&first, w->store), 1);
     (void)look_from(w, w->store, 0);
     StoreLook next = look_from(w, beside, first.horizon);
+    assert_int_equal(beats_of(&next, w->store), 2);
+    assert_false(next.beats[0].has_ended);
+    postgres_lose_connection(postgres_store(w->store));
+    do
+        next = look_from(w, beside, next.horizon);
+    while (!next.beats[0].has_ended); /* the server sees it when it sees it */
     assert_int_equal(beats_of(&next, w->store), 2);
     close_other();
 }

@@ -16,7 +16,7 @@ struct WrapStore {
     pthread_mutex_t mutex;
     Fault faults[WRAP_CALLS];
     bool has_failed[WRAP_CALLS]; /* since the fault was set */
-    bool has_saved; /* the transaction under way */
+    bool has_saved;              /* the transaction under way */
     int commits;
 };
 

@@ -60,20 +60,25 @@ class FaultyCoordinator(Coordinator):
 
 
 class Run:
-    """`deeds`: what else happens, to the coordinator or the jobs, again and again. `server`: where the rows are."""
+    """`deeds`: what else happens, to a coordinator or the jobs, again and again. `server`: where the rows are;
+    `coordinators`: that many use it. Jobs choose one anew for each operation."""
 
     def __init__(self, folder, seed, *, point=None, deeds=("force",), seconds=4, program=FaultyCoordinator.program,
-                 server=None):  # fmt: skip
+                 server=None, coordinators=1, jobs=12, stacks=STACKS, operations=0):  # fmt: skip
         self.seed, self.point, self.deeds, self.seconds = seed, point, deeds, seconds
         self.random = random.Random(seed)
         self.folder = pathlib.Path(folder)
         self.steps = self.folder / "steps"
         self.steps.write_bytes(struct.pack("q", 0))
-        self.proxies = [Proxy(f"{seed}/http"), Proxy(f"{seed}/nng")]
+        self.jobs, self.stacks, self.operations = jobs, stacks, operations
         self.server, self.database = server, server.database() if server is not None else None
         store = ("--store", server.url(self.database)) if server is not None else ()
-        self.coordinator = FaultyCoordinator(self.folder / "data", *store)
-        self.coordinator.program = program
+        self.coordinators = []
+        for n in range(coordinators):
+            coordinator = FaultyCoordinator(self.folder / f"data-{n}", *store)
+            coordinator.program = program
+            coordinator.proxies = [Proxy(f"{seed}/{n}/http"), Proxy(f"{seed}/{n}/nng")]
+            self.coordinators.append(coordinator)
         self.deaths, self.ends, self.sessions_ended = 0, 0, 0
         self.actors, self.files = [], []
 
@@ -86,54 +91,61 @@ class Run:
             more["FAILPOINT"] = f"{point}:{self.random.randint(1, most)}"
         return os.environ | more
 
-    def start(self, point=None):
+    def one(self):
+        return self.random.choice(self.coordinators)
+
+    def start(self, coordinator, point=None):
         """Until it is ready; a start may end at its failpoint, the next one then may not."""
-        self.coordinator.environment = self.environment(point)
+        coordinator.environment = self.environment(point)
         try:
-            self.coordinator.start()
+            coordinator.start()
         except AssertionError:
-            if self.coordinator.process.wait() != -signal.SIGKILL:
+            if coordinator.process.wait() != -signal.SIGKILL:
                 raise
             self.deaths += 1
-            self.start()
+            self.start(coordinator)
             return
-        for proxy, address in zip(self.proxies, (self.coordinator.ready["http"], self.coordinator.ready["nng"][0]),
-                                  strict=True):  # fmt: skip
+        addresses = (coordinator.ready["http"], coordinator.ready["nng"][0])
+        for proxy, address in zip(coordinator.proxies, addresses, strict=True):
             proxy.aim(address)
 
-    def end(self, number):
+    def end(self, coordinator, number):
         """Ends it by a signal; it must not end by another one."""
-        process = self.coordinator.process
+        process = coordinator.process
         process.send_signal(number)
         if process.wait(20) not in (0, -signal.SIGKILL):
-            raise AssertionError(f"exit {process.returncode}: {''.join(self.coordinator.log[-20:])}")
+            raise AssertionError(f"exit {process.returncode}: {''.join(coordinator.log[-20:])}")
         self.deaths += process.returncode != 0
         self.ends += 1
 
     def look_after(self):
-        """Starts it again when it has died."""
-        process = self.coordinator.process
-        if process.poll() is None:
-            return
-        if process.returncode != -signal.SIGKILL:
-            raise AssertionError(f"exit {process.returncode}: {''.join(self.coordinator.log[-20:])}")
-        self.deaths += 1
-        self.start(self.point)
+        """Starts those again that have died."""
+        for coordinator in self.coordinators:
+            process = coordinator.process
+            if process.poll() is None:
+                continue
+            if process.returncode != -signal.SIGKILL:
+                raise AssertionError(f"exit {process.returncode}: {''.join(coordinator.log[-20:])}")
+            self.deaths += 1
+            self.start(coordinator, self.point)
 
     # ---- what happens ----
 
     def deed_kill(self):
-        self.end(signal.SIGKILL)
-        self.start(self.point)
+        coordinator = self.one()
+        self.end(coordinator, signal.SIGKILL)
+        self.start(coordinator, self.point)
 
     def deed_drain(self):
-        self.end(signal.SIGTERM)
-        self.start(self.point)
+        coordinator = self.one()
+        self.end(coordinator, signal.SIGTERM)
+        self.start(coordinator, self.point)
 
     def deed_pause(self):
-        self.coordinator.process.send_signal(signal.SIGSTOP)
+        process = self.one().process
+        process.send_signal(signal.SIGSTOP)
         time.sleep(self.random.uniform(0.05, 1))
-        self.coordinator.process.send_signal(signal.SIGCONT)
+        process.send_signal(signal.SIGCONT)
 
     def deed_pause_jobs(self):
         actor = self.random.choice(self.actors)
@@ -148,13 +160,13 @@ class Run:
             file.write(struct.pack("q", self.random.randint(-HOUR_MS, HOUR_MS)))
 
     def deed_force(self):
-        self.admin("stack", "release", "shop", f"test-{self.random.randint(1, STACKS)}")
+        self.admin("stack", "release", "shop", f"test-{self.random.randint(1, self.stacks)}")
 
     def deed_backup(self):
         self.admin("backup", self.folder / f"backup-{self.random.getrandbits(40)}")
 
     def deed_session(self):
-        """The server ends the coordinator's session, whatever is under way on it."""
+        """The server ends the coordinators' sessions, whatever is under way on them."""
         self.sessions_ended += self.server.run(
             f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{self.database}' "
             "AND application_name = 'stack-coordinator'"
@@ -162,17 +174,27 @@ class Run:
 
     def admin(self, *words):
         """It may die meanwhile, and a stack may be free; but not a word may be wrong."""
-        done = self.coordinator.admin(*words, check=False)
+        done = self.one().admin(*words, check=False)
         if done.returncode == 64:
             raise AssertionError(done.stderr)
 
     # ---- the run ----
 
     def start_jobs(self, key):
-        addresses = [["http", self.proxies[0].address], ["nng", self.proxies[1].address]]
+        addresses = [
+            [transport, proxy.address]
+            for coordinator in self.coordinators
+            for transport, proxy in zip(("http", "nng"), coordinator.proxies, strict=True)
+        ]
         for n in range(2):
             out = self.folder / f"history-{n}.jsonl"
-            settings = {"addresses": addresses, "key": key, "seed": f"{self.seed}/{n}", "speed": SPEED, "threads": 6}
+            settings = {
+                "addresses": addresses,
+                "key": key,
+                "seed": f"{self.seed}/{n}",
+                "speed": SPEED,
+                "threads": self.jobs // 2,
+            }
             settings["out"] = str(out)
             out.touch()
             self.files.append(out)
@@ -185,18 +207,20 @@ class Run:
             )
 
     def first_start(self):
-        self.start(self.point if self.point in AT_START else None)
-        return self.coordinator.project("shop", "--max-stacks", str(STACKS), "--expiry-grace", str(GRACE))
+        for coordinator in self.coordinators:
+            self.start(coordinator, self.point if self.point in AT_START else None)
+        return self.one().project("shop", "--max-stacks", str(self.stacks), "--expiry-grace", str(GRACE))
 
     def has_seen_enough(self):
         """What the jobs have written down so far; a last line may be half there."""
-        granted = set()
+        granted, count = set(), 0
         for file in self.files if self.point is None or self.deaths > 0 else ():
             for line in file.read_text(encoding="utf-8").split("\n")[:-1]:
                 op = json.loads(line)
+                count += 1
                 if op["name"] == "request" and op["status"] == 200:
                     granted.add(op["id"])
-        return len(granted) >= LEASES_MIN
+        return len(granted) >= LEASES_MIN and count >= self.operations
 
     def misbehave(self):
         """For its time, and for longer as long as too little has happened."""
@@ -218,31 +242,34 @@ class Run:
             if actor.wait(60) != 0:
                 raise AssertionError("a client broke")
 
+    def restart_all_at_points(self, point):
+        for coordinator in self.coordinators if self.point is not None else ():
+            self.end(coordinator, signal.SIGKILL)
+            self.start(coordinator, point)
+
     def go(self):
         """The history, checked later; what was written down by the coordinator is part of it."""
         key = self.first_start()
         try:
             self.start_jobs(key)
-            if self.point is not None:
-                self.end(signal.SIGKILL)
-                self.start(self.point)
+            self.restart_all_at_points(self.point)
             self.misbehave()
-            for proxy in self.proxies:
-                proxy.is_bad = False
-            if self.point is not None:
-                self.end(signal.SIGKILL)
-                self.start()
+            for coordinator in self.coordinators:
+                for proxy in coordinator.proxies:
+                    proxy.is_bad = False
+            self.restart_all_at_points(None)
             self.stop_jobs()
             self.everybody_is_served(key)
             return self.history(key)
         finally:
             for actor in self.actors:
                 actor.kill()
-            self.coordinator.process.kill()
-            self.coordinator.process.wait()
-            for proxy in self.proxies:
-                proxy.shutdown()
-                proxy.server_close()
+            for coordinator in self.coordinators:
+                coordinator.process.kill()
+                coordinator.process.wait()
+                for proxy in coordinator.proxies:
+                    proxy.shutdown()
+                    proxy.server_close()
 
     # ---- after it ----
 
@@ -270,17 +297,18 @@ class Run:
             client.call("releaseStack", {"stackName": grant["stackName"], "lease": grant["lease"]["secret"]})
 
     def everybody_is_served(self, key):
-        client = self.coordinator.http(key)
-        self.must_get(client, STACKS)
-        for n in range(1, STACKS + 1):
-            self.coordinator.admin("stack", "quarantine", "shop", f"test-{n}")
-        self.must_get(client, STACKS, lambda: [
-            self.coordinator.admin("stack", "restore", "shop", f"test-{n}") for n in range(1, STACKS + 1)
-        ])  # fmt: skip
-        self.coordinator.hang_up()
+        for coordinator in self.coordinators:
+            client = coordinator.http(key)
+            self.must_get(client, self.stacks)
+            for n in range(1, self.stacks + 1):
+                coordinator.admin("stack", "quarantine", "shop", f"test-{n}")
+            self.must_get(client, self.stacks, lambda: [
+                self.one().admin("stack", "restore", "shop", f"test-{n}") for n in range(1, self.stacks + 1)
+            ])  # fmt: skip
+            coordinator.hang_up()
 
     def events(self, key):
-        client, events, after = self.coordinator.http(key), [], 0
+        client, events, after = self.one().http(key), [], 0
         while True:
             page = client.call("listEvents", {"after": after}).body
             events += page["events"]

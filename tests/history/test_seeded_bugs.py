@@ -10,6 +10,7 @@ import shutil
 import subprocess
 
 import pytest
+from programs import Server
 from run import HERE, ROOT, NotServed, Run, judge
 
 TRIES = 6  # each longer than the one before: a busy machine shows less in the same time
@@ -24,6 +25,7 @@ class Bug:
 
     deeds: tuple = ("force",)
     words: str = ""
+    coordinators: int = 1  # several: on a PostgreSQL server
 
 
 BUGS = {
@@ -40,6 +42,8 @@ BUGS = {
     "renews-what-was-released": Bug(words="what_is_over_stays_over"),
     "forgets-who-holds-what-when-it-starts": Bug(("kill",), "nobody serves"),
     "believes-in-what-a-lost-job-left": Bug(words="a_grant_says_what_is_deployed"),
+    "does-not-look-whether-another-coordinator-renewed": Bug(words="no_lease_is_lost_early", coordinators=3),
+    "renews-where-no-other-coordinator-sees-it": Bug(words="no_lease_is_lost_early", coordinators=3),
 }
 
 
@@ -79,12 +83,21 @@ def build_with(name, sources, program):
     run_tool([*patch, "--reverse"])
 
 
-def find_out(program, bug, folder):
+def find_out(program, bug, folder, server):
     """The first sentence that tells it, and how many histories it took; or None."""
     for n in range(TRIES):
         (folder / str(n)).mkdir()
         try:
-            found, _ = judge(Run(folder / str(n), f"bug/{n}", deeds=bug.deeds, program=program, seconds=4 * (n + 1)))
+            run = Run(
+                folder / str(n),
+                f"bug/{n}",
+                deeds=bug.deeds,
+                program=program,
+                seconds=4 * (n + 1),
+                coordinators=bug.coordinators,
+                server=server if bug.coordinators > 1 else None,
+            )
+            found, _ = judge(run)
         except NotServed as broken:
             found = [str(broken)]
         for sentence in found:
@@ -94,7 +107,14 @@ def find_out(program, bug, folder):
 
 
 @pytest.fixture(scope="module")
-def findings(tmp_path_factory):
+def server():
+    started = Server()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="module")
+def findings(tmp_path_factory, server):
     """Built one after the other, tried some at once."""
     sources = copy_sources()
     futures = {}
@@ -102,7 +122,7 @@ def findings(tmp_path_factory):
         for n, (name, bug) in enumerate(BUGS.items()):
             program = WORK / f"bug-{n}"
             build_with(name, sources, program)
-            futures[name] = pool.submit(find_out, program, bug, tmp_path_factory.mktemp(f"bug-{n}"))
+            futures[name] = pool.submit(find_out, program, bug, tmp_path_factory.mktemp(f"bug-{n}"), server)
         yield futures
 
 

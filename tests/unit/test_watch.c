@@ -364,7 +364,195 @@ static void a_hundred_thousand_leases_are_found_and_let_go(void **state) {
     assert_int_equal(watch_next(w->watch), INT64_MAX);
 }
 
+/* ---- several coordinators ---- */
+
+enum { HERE = 100, THERE = 200 };
+
+static int begin_among_others(void **state) {
+    int r = begin(state);
+    World *w = *state;
+    w->watch = watch_free(w->watch);
+    assert_int_equal(watch_new(&w->watch, HERE), 0);
+    watch_tick(w->watch, w->boot_ms, false);
+    return r;
+}
+
+static StackRow counted(int64_t renewals) {
+    StackRow row = bound(1, 7, 10);
+    row.renewals = renewals;
+    return row;
+}
+
+/* This coordinator's own COMMIT, which raised the count by one. */
+static void follow_own(World *w, int64_t renewals) {
+    StackRow row = counted(renewals);
+    assert_int_equal(watch_reserve(w->watch, 1, 1), 0);
+    watch_follow_stack(w->watch, &w->project, &row, renewals - 1);
+}
+
+static Due the_due(World *w) {
+    WatchDue found[2];
+    assert_int_equal(watch_due(w->watch, found, 2), 1);
+    return found[0].due;
+}
+
+static void a_loss_is_told_with_the_count_that_was_seen(void **state) {
+    World *w = *state;
+    follow_own(w, 1);
+    watch_counted(w->watch, w->project.name, ref(7), 2);
+    watch_renewed(w->watch, w->project.name, ref(7), FIELD_ABSENT);
+    pass(w, 10000);
+    Due lost = the_due(w);
+    assert_int_equal(lost.kind, DUE_EXPIRED);
+    assert_int_equal(lost.renewals, 2);
+}
+
+static void a_count_raised_elsewhere_begins_the_watch_anew(void **state) {
+    World *w = *state;
+    follow_own(w, 1);
+    pass(w, 10000);
+    assert_int_equal(the_due(w).renewals, 1);
+    follow(w, counted(3));
+    pass(w, 9000);
+    assert_int_equal(due(w), NOTHING);
+    pass(w, 1000);
+    assert_int_equal(the_due(w).renewals, 3);
+}
+
+/* This one's renewal raised the count by more than one: somebody else renewed it meanwhile, perhaps for its whole length. */
+static void a_renewal_here_shows_one_that_was_elsewhere(void **state) {
+    World *w = *state;
+    follow_own(w, 1);
+    pass(w, 8000);
+    watch_counted(w->watch, w->project.name, ref(7), 3);
+    watch_renewed(w->watch, w->project.name, ref(7), 2);
+    pass(w, 9000);
+    assert_int_equal(due(w), NOTHING);
+    pass(w, 1000);
+    assert_int_equal(due(w), DUE_EXPIRED);
+}
+
+/* Another coordinator may have told its holder more than maxHold leaves here. */
+static void max_hold_ends_no_lease_that_another_coordinator_has_just_renewed(void **state) {
+    World *w = *state;
+    w->project.max_hold_seconds = 15;
+    follow_own(w, 1);
+    pass(w, 9000);
+    watch_counted(w->watch, w->project.name, ref(7), 2);
+    watch_renewed(w->watch, w->project.name, ref(7), FIELD_ABSENT);
+    pass(w, 5000);
+    follow(w, counted(3));
+    pass(w, 1000);
+    assert_int_equal(due(w), NOTHING);
+    assert_int_equal(watch_left(w->watch, w->project.name, 7, -1), 0); /* but nobody is told more here */
+    pass(w, 9000);
+    assert_int_equal(due(w), DUE_EXPIRED);
+}
+
+static void what_a_lease_had_left_is_not_known_when_it_was_renewed_elsewhere(void **state) {
+    World *w = *state;
+    follow_own(w, 1);
+    pass(w, 9000);
+    StackRow row = quiet(7, 10, 5);
+    row.renewals = 2;
+    follow(w, row);
+    pass(w, 14000);
+    assert_int_equal(due(w), NOTHING);
+    pass(w, 1000);
+    assert_int_equal(due(w), DUE_RESTED);
+}
+
+static RequestRow heard_at(int64_t ticket, int64_t coordinator) {
+    RequestRow row = queued(ticket, true);
+    row.heard_at = coordinator;
+    return row;
+}
+
+static void a_request_heard_of_elsewhere_is_watched_there(void **state) {
+    World *w = *state;
+    follow_request(w, heard_at(5, THERE));
+    pass(w, 10 * QUEUE_LIVE_MS);
+    assert_int_equal(due(w), NOTHING);
+    follow_request(w, heard_at(5, HERE));
+    pass(w, QUEUE_LIVE_MS);
+    Due unheard = the_due(w);
+    assert_int_equal(unheard.kind, DUE_UNHEARD);
+    assert_int_equal(unheard.heard_at, HERE);
+}
+
+static void a_coordinator_that_falls_silent_takes_its_requests_with_it(void **state) {
+    World *w = *state;
+    follow_request(w, heard_at(5, THERE));
+    watch_silent(w->watch, THERE, true);
+    Due unheard = the_due(w);
+    assert_int_equal(unheard.kind, DUE_UNHEARD);
+    assert_int_equal(unheard.heard_at, THERE);
+    watch_speaks(w->watch, THERE); /* before it came about */
+    pass(w, 2000);
+    assert_int_equal(due(w), NOTHING);
+    watch_silent(w->watch, THERE, true);
+    follow_request(w, heard_at(6, THERE)); /* found later */
+    pass(w, 1000);
+    WatchDue found[4];
+    assert_int_equal(watch_due(w->watch, found, 4), 2);
+}
+
+static void requests_of_a_coordinator_that_was_never_heard_count_as_just_heard_of(void **state) {
+    World *w = *state;
+    follow_request(w, heard_at(5, THERE));
+    watch_silent(w->watch, THERE, false);
+    assert_int_equal(due(w), DUE_HEARD);
+    follow_request(w, heard_at(5, HERE));
+    pass(w, QUEUE_LIVE_MS - 1000);
+    assert_int_equal(due(w), NOTHING);
+    pass(w, 1000);
+    assert_int_equal(due(w), DUE_UNHEARD);
+}
+
+static void who_is_parked_here_is_heard_of_whatever_others_thought(void **state) {
+    World *w = *state;
+    follow_request(w, heard_at(5, HERE));
+    assert_true(watch_parked(w->watch, w->project.name, 5, 1));
+    RequestRow passed_over = heard_at(5, HERE);
+    passed_over.is_heard = false;
+    follow_request(w, passed_over);
+    assert_int_equal(due(w), DUE_HEARD);
+    follow_request(w, heard_at(5, HERE));
+    pass(w, 10 * QUEUE_LIVE_MS);
+    assert_int_equal(due(w), NOTHING);
+    assert_true(watch_parked(w->watch, w->project.name, 5, -1));
+}
+
+static void note_served(void *arg, Slice project, int64_t ticket) {
+    assert_true(slice_equal_text(project, "web"));
+    *(int64_t *)arg = ticket;
+}
+
+static void what_a_reading_does_not_find_is_over(void **state) {
+    World *w = *state;
+    int64_t served = 0;
+    follow_own(w, 1);
+    follow_request(w, heard_at(5, HERE));
+    follow_request(w, heard_at(6, HERE));
+    assert_true(watch_parked(w->watch, w->project.name, 6, 1));
+    watch_reread(w->watch, w->project.name);
+    follow_request(w, heard_at(5, HERE));
+    follow_request(w, heard_at(6, HERE));
+    watch_reread_end(w->watch, note_served, &served);
+    assert_int_equal(served, 0);
+    assert_int_equal(watch_left(w->watch, w->project.name, 7, -1), -1); /* the lease is not there any more */
+    watch_reread(w->watch, (Slice)SLICE_ABSENT);                        /* of all projects */
+    follow_request(w, heard_at(5, HERE));
+    watch_reread_end(w->watch, note_served, &served);
+    assert_int_equal(served, 6);
+    assert_int_equal(watch_queued(w->watch), 1);
+    watch_reread(w->watch, slice_of("unknown"));
+    watch_reread_end(w->watch, note_served, &served);
+    assert_int_equal(watch_queued(w->watch), 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST_AMONG(name) cmocka_unit_test_setup_teardown(name, begin_among_others, end)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
@@ -388,6 +576,16 @@ int main(void) {
         TEST(a_parked_request_is_live_until_its_last_connection_hangs_up),
         TEST(after_a_start_a_queued_request_counts_as_just_heard_of),
         TEST(a_hundred_thousand_leases_are_found_and_let_go),
+        TEST_AMONG(a_loss_is_told_with_the_count_that_was_seen),
+        TEST_AMONG(a_count_raised_elsewhere_begins_the_watch_anew),
+        TEST_AMONG(a_renewal_here_shows_one_that_was_elsewhere),
+        TEST_AMONG(max_hold_ends_no_lease_that_another_coordinator_has_just_renewed),
+        TEST_AMONG(what_a_lease_had_left_is_not_known_when_it_was_renewed_elsewhere),
+        TEST_AMONG(a_request_heard_of_elsewhere_is_watched_there),
+        TEST_AMONG(a_coordinator_that_falls_silent_takes_its_requests_with_it),
+        TEST_AMONG(requests_of_a_coordinator_that_was_never_heard_count_as_just_heard_of),
+        TEST_AMONG(who_is_parked_here_is_heard_of_whatever_others_thought),
+        TEST_AMONG(what_a_reading_does_not_find_is_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
