@@ -6,9 +6,11 @@ The programs come from the build folder named by BUILD_DIR (default: build); pee
 """
 
 import contextlib
+import glob
 import json
 import os
 import pathlib
+import pwd
 import re
 import shutil
 import socket
@@ -114,6 +116,46 @@ def run_json(*argv):
     if done.returncode != 0:
         raise SystemExit(f"{argv}: exit {done.returncode}: {done.stderr}{done.stdout}")
     return json.loads(done.stdout)
+
+
+class Postgres:
+    """A server of our own, fsync on, as it comes."""
+
+    def __init__(self, where, prefix):
+        self.where, self.prefix, self.port = where, prefix, free_port()
+        self.programs = sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1]
+        self.environment = os.environ | {"PGHOST": "127.0.0.1", "PGPORT": str(self.port), "PGUSER": "bench",
+                                         "PGDATABASE": "postgres"}  # fmt: skip
+
+    def argv(self, name, *words):
+        return [*self.prefix, f"{self.programs}/{name}", *[str(w) for w in words]]
+
+    def run(self, name, *words):
+        done = subprocess.run(
+            self.argv(name, *words), capture_output=True, text=True, cwd=self.where, env=self.environment, check=False
+        )
+        if done.returncode != 0:
+            raise SystemExit(f"{name}: exit {done.returncode}: {done.stderr}")
+        return done
+
+    def url(self, database="postgres"):
+        return f"postgres://bench@127.0.0.1:{self.port}/{database}"
+
+
+@contextlib.contextmanager
+def postgres():
+    with folder() as where:
+        prefix = []
+        if os.getuid() == 0:  # PostgreSQL refuses to run as root
+            user = pwd.getpwnam("postgres")
+            os.chown(where, user.pw_uid, user.pw_gid)
+            prefix = [shutil.which("setpriv"), f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+        server = Postgres(where, prefix)
+        server.run("initdb", "-D", where / "pg", "-A", "trust", "-U", "bench")
+        argv = server.argv("postgres", "-D", where / "pg", "-p", server.port, "-k", where, "-c", "max_connections=300")
+        with process(*argv, cwd=where) as p:
+            wait_for_port(server.port, p)
+            yield server
 
 
 def fdatasync_ms(where, seconds=2.0):

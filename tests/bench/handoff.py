@@ -49,9 +49,9 @@ def hold(connection):
     connection.send("requestStack", body)
 
 
-def measure(c, key):
-    """Two holders take turns; each waits while the other holds."""
-    holder, waiter = Connection(c, key), Connection(c, key)
+def measure(c, key, other=None):
+    """Two holders take turns, at `other` one of them; each waits while the other holds."""
+    holder, waiter = Connection(c, key), Connection(other or c, key)
     watcher = Connection(c, key)
     hold(holder)
     _, answer = holder.receive()

@@ -2,13 +2,8 @@
 """Durable requestStack + releaseStack over HTTP beside Redis (appendfsync always), etcd and PostgreSQL."""
 
 import base64
-import glob
 import json
-import os
-import pathlib
-import pwd
 import re
-import shutil
 import subprocess
 
 import bench
@@ -56,35 +51,27 @@ def postgres_claim(connections, projects):
 
     Those of one project, as ours are, meet at its first free stack; over many projects they do not.
     """
-    programs = sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1]
-    port = bench.free_port()
-    with bench.folder() as where:
-        prefix = []
-        if os.getuid() == 0:  # PostgreSQL refuses to run as root
-            user = pwd.getpwnam("postgres")
-            os.chown(where, user.pw_uid, user.pw_gid)
-            prefix = [shutil.which("setpriv"), f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-        data = where / "pg"
+    with bench.postgres() as server:
+        make_claims(server, projects)
+        return pgbench_claim(server, connections, projects)
 
-        def run(name, *words, **options):
-            argv = [*prefix, f"{programs}/{name}", *[str(w) for w in words]]
-            return subprocess.run(argv, check=True, capture_output=True, text=True, cwd=where, **options)
 
-        run("initdb", "-D", data, "-A", "trust", "-U", "bench")
-        server = [*prefix, f"{programs}/postgres", "-D", data, "-p", port, "-k", where, "-c", "max_connections=300"]
-        with bench.process(*server, cwd=where) as p:
-            bench.wait_for_port(port, p)
-            psql = ["-h", where, "-p", port, "-U", "bench", "-d", "postgres"]
-            run("psql", *psql, "-v", "ON_ERROR_STOP=1", "-c",
-                "CREATE TABLE stack (project int, number int, state int DEFAULT 0, requested bigint DEFAULT 0, "
-                "generation bigint DEFAULT 0, PRIMARY KEY (project, number)); "
-                "INSERT INTO stack (project, number) "
-                f"SELECT p, n FROM generate_series(1, {projects}) p, generate_series(1, {512_000 // projects}) n; "
-                "CREATE INDEX ON stack (project, requested) WHERE state = 0; ANALYZE stack;")  # fmt: skip
-            script = pathlib.Path(where) / "claim.sql"
-            script.write_text(CLAIM.replace("PROJECTS", str(projects)))
-            done = run("pgbench", "-h", where, "-p", port, "-U", "bench", "-n", "-c", connections, "-j", 2,
-                       "-T", f"{bench.SECONDS:.0f}", "-f", script, "-M", "prepared", "postgres")  # fmt: skip
+def make_claims(server, projects):
+    server.run(
+        "psql", "-v", "ON_ERROR_STOP=1", "-c",
+        "CREATE TABLE stack (project int, number int, state int DEFAULT 0, requested bigint DEFAULT 0, "
+        "generation bigint DEFAULT 0, PRIMARY KEY (project, number)); "
+        "INSERT INTO stack (project, number) "
+        f"SELECT p, n FROM generate_series(1, {projects}) p, generate_series(1, {512_000 // projects}) n; "
+        "CREATE INDEX ON stack (project, requested) WHERE state = 0; ANALYZE stack;",
+    )  # fmt: skip
+
+
+def pgbench_claim(server, connections, projects):
+    script = server.where / "claim.sql"
+    script.write_text(CLAIM.replace("PROJECTS", str(projects)))
+    done = server.run("pgbench", "-n", "-c", connections, "-j", 2, "-T", f"{bench.SECONDS:.0f}", "-f", script,
+                      "-M", "prepared")  # fmt: skip
     return float(re.search(r"tps = ([0-9.]+)", done.stdout).group(1))
 
 
