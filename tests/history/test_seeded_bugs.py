@@ -42,7 +42,7 @@ BUGS = {
     "renews-what-was-released": Bug(words="what_is_over_stays_over"),
     "forgets-who-holds-what-when-it-starts": Bug(("kill",), "nobody serves"),
     "believes-in-what-a-lost-job-left": Bug(words="a_grant_says_what_is_deployed"),
-    "does-not-look-whether-another-coordinator-renewed": Bug(words="no_lease_is_lost_early", coordinators=3),
+    "does-not-believe-in-renewals-elsewhere": Bug(words="no_lease_is_lost_early", coordinators=3),
     "renews-where-no-other-coordinator-sees-it": Bug(words="no_lease_is_lost_early", coordinators=3),
 }
 
