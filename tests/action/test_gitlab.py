@@ -112,9 +112,11 @@ def test_the_two_line_way(play, project):
     assert "testing test-1" in said and project.outcomes() == ["ok"]
 
 
-def test_a_merge_request_means_its_source_branch(play, project):
-    play(GITLAB_ONE, CI_MERGE_REQUEST_SOURCE_BRANCH_NAME="feat/other", CI_MERGE_REQUEST_IID="7")
+def test_a_merge_request_means_its_source_branch_and_the_checkout(play, project):
+    said = {"CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "feat/other", "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA": "b" * 40}
+    play(GITLAB_ONE, CI_MERGE_REQUEST_IID="7", **said)
     assert project.stacks["test-1"]["branch"] == "feat/other"
+    assert project.stacks["test-1"]["lastDeployedCommit"] == head(play.repository), "the merge, where there is one"
 
 
 def test_an_agent_that_is_there_is_taken(play, project, tmp_path):
