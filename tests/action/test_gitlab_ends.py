@@ -43,9 +43,9 @@ def test_the_emulation_runs_a_job_to_its_end(start, project):
 
 
 def test_an_image_without_bash_will_do(start, project):
-    job = start(shell="sh", slow="e2e.sh").until_said("here")
+    job = start(by="sh", slow="e2e.sh").until_said("here")
     assert job.cancel()[1] == 0 and project.outcomes() == ["ok"], job.log
-    whole = start(shell="sh")
+    whole = start(by="sh")
     assert whole.end() == (0, 0) and project.outcomes() == ["ok", "ok"], whole.log
 
 

@@ -1,4 +1,4 @@
-"""The action and the component as they are published, in PUBLISHED_DIR: whole, with the released agents, and at work."""
+"""The action and the component as they are published, in PUBLISHED_DIR: whole, with the released agents, at work."""
 
 import hashlib
 import http.client
