@@ -5,24 +5,30 @@ import subprocess
 
 import pytest
 from hostile import Step
-from runner import AGENT, BIN, ROOT, Coordinator, Project, Runner, checkout
+from runner import AGENT, ROOT, Coordinator, Project, Runner, checkout
 
 
 @pytest.fixture(scope="session")
-def action(tmp_path_factory):
-    build, folder = (tmp_path_factory.mktemp(name) for name in ("build", "released"))
-    (build / "bin").mkdir()
-    shutil.copy(AGENT, build / "bin/stack-agent")
-    folder /= "stack-orchestrator"
+def build(tmp_path_factory):
+    """A build folder with the agent that is tested: the release's stage has built no other."""
+    folder = tmp_path_factory.mktemp("build")
+    (folder / "bin").mkdir()
+    shutil.copy(AGENT, folder / "bin/stack-agent")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def action(tmp_path_factory, build):
+    folder = tmp_path_factory.mktemp("released") / "stack-orchestrator"
     subprocess.run([ROOT / "scripts/build-action", folder, build], check=True, capture_output=True)
     return folder
 
 
 @pytest.fixture(scope="session")
-def component(tmp_path_factory):
+def component(tmp_path_factory, build):
     """As released, with the agents that go with it."""
     folder = tmp_path_factory.mktemp("component")
-    subprocess.run([ROOT / "scripts/build-template", folder, BIN.parent], check=True, capture_output=True)
+    subprocess.run([ROOT / "scripts/build-template", folder, build], check=True, capture_output=True)
     return folder
 
 

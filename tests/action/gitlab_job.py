@@ -1,9 +1,9 @@
 """GitLab for the tests. Gitlab: the component and a project, by gitlab-ci-local. GitlabJob: one job of GitLab Runner's
 shell executor, after its documents and its sources, since gitlab-ci-local cannot cancel: how a script is run and ended.
 
-before_script and script are one bash, with errexit and pipefail, in a process group of its own. after_script is
-another: it knows nothing of the first one's variables, comes whatever became of it, and is told CI_JOB_STATUS. When a
-job is cancelled its whole group gets SIGTERM; one that is timed out has no after_script.
+before_script and script are one shell, bash where there is one, with errexit and pipefail, in a process group of its
+own. after_script is another: it knows nothing of the first one's variables, comes whatever became of it, and is told
+CI_JOB_STATUS. When a job is cancelled its whole group gets SIGTERM; one that is timed out has no after_script.
 """
 
 import os
@@ -94,8 +94,8 @@ def expand(gitlab, pipeline):
 class GitlabJob:
     """A job under way."""
 
-    def __init__(self, job, folder, number, **variables):
-        self.job, self.folder = job, folder
+    def __init__(self, job, folder, number, by="bash", **variables):
+        self.job, self.folder, self.shell = job, folder, by
         clean = {n: v for n, v in os.environ.items() if n in ("PATH", "LANG")}
         self.env = {
             **clean,
@@ -115,9 +115,9 @@ class GitlabJob:
         self.script, self.reader = self.start([*job["before_script"], *job["script"]])
 
     def start(self, lines, **more):
-        """The runner hands a script to bash on its stdin, in a form that keeps its commands from reading the rest."""
+        """The runner hands a script to the shell on its stdin, in a form that keeps commands from reading the rest."""
         process = subprocess.Popen(
-            ["bash"],
+            [self.shell],
             cwd=self.folder,
             env={**self.env, **more},
             stdin=subprocess.PIPE,

@@ -9,7 +9,7 @@ import subprocess
 import uuid
 
 from runner import BIN
-from worker import COMMANDS, read_command, read_entries
+from worker import COMMANDS, read_command, read_entries, read_path
 
 AGENT = BIN / "stack-agent"
 HOSTILE = [
@@ -100,7 +100,7 @@ REFUSED = [
     b"\xc0\x80",
     b"\xed\xa0\x80",
 ]
-assert len(HOSTILE) + len(REFUSED) >= 60
+assert len({*HOSTILE, *REFUSED}) >= 60
 OUTPUTS = {
     "stack-name", "stack-url", "request-id", "last-deployed-commit", "reused", "needs-deploy", "changed-files",
     "generation",
@@ -152,7 +152,7 @@ class Step:
         if self.code == 0 and self.verb == "main":
             assert set(read_entries(self.text["OUTPUT"])) == OUTPUTS
             assert set(read_entries(self.text["ENV"])) == {"STACK_NAME", "STACK_GENERATION"}
-            assert len(self.text["PATH"].splitlines()) == 1
+            assert len(read_path(self.text["PATH"])) == 1
         assert set(read_entries(self.text["STATE"])) <= {"request_id", "state_dir", "joined", "needs_deploy", "stack"}
         read_page(self.text["STEP_SUMMARY"])
         return self

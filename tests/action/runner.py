@@ -215,6 +215,7 @@ class Runner:
             **env,
         }
         self.node_words = []
+        self.prefix = []  # what the machine runs in
         self.jobs = []
 
     def event(self, name, payload, **env):
@@ -266,7 +267,10 @@ class Runner:
         file.write_text(json.dumps(spec))
         self.temp = temp
         process = subprocess.Popen(
-            [sys.executable, HERE / "worker.py", file], stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL
+            [*self.prefix, sys.executable, HERE / "worker.py", file],
+            stdout=subprocess.PIPE,
+            text=True,
+            stdin=subprocess.DEVNULL,
         )
         self.jobs.append(Running(process))
         return self.jobs[-1]

@@ -6,7 +6,7 @@ import re
 import time
 
 from hostile import read_page
-from runner import DEPLOY, commit, head, run, until
+from runner import DEPLOY, Coordinator, commit, head, run, until
 
 
 def test_a_whole_job(runner, project):
@@ -149,6 +149,20 @@ def test_no_stack_within_the_wait_is_an_error_that_says_who_has_them(runner, mak
         assert "ben" in job.log and len(job.commands("error")) == 1
         assert job.ended("post stack")["code"] == 0
     assert [q["position"] for q in project.queue] == []
+
+
+def test_a_machine_without_a_network_has_all_it_needs(runner, tmp_path):
+    """Nothing is downloaded: here not even an address of the machine's own can be reached."""
+    socket = f"ipc://{tmp_path}/socket"
+    daemon = Coordinator(tmp_path / "data", "--nng", socket).start()
+    runner.key = daemon.project("shop")
+    runner.prefix = ["unshare", "--user", "--map-root-user", "--net"]
+    cut_off = runner.job(runner.uses(url=daemon.url, wait="0"))
+    assert cut_off.ended("stack")["code"] == 69
+    runner.url = socket
+    job = runner.job(runner.uses(), DEPLOY, run("stack-agent check", "tests"))
+    assert job.status == "success" and "test-1 released (ok)" in job.log, job.log
+    assert daemon.stop() == 0
 
 
 # ---- several jobs ----

@@ -176,6 +176,21 @@ def test_the_keeper_leaves_no_core_dump_and_has_no_key(runner, project):
     assert job.end().status == "success"
 
 
+def test_a_coordinator_that_is_back_meanwhile_gets_the_stack(runner, tmp_path):
+    socket = f"ipc://{tmp_path}/socket"  # an address that it has again
+    daemon = Coordinator(tmp_path / "data", "--nng", socket).start()
+    runner.url, runner.key = socket, daemon.project("shop")
+    job = runner.start(runner.uses(), DEPLOY, run("echo here; until test -e go; do sleep 0.1; done", "tests"))
+    job.until_said("here")
+    daemon.kill()
+    (runner.workspace / "go").touch()
+    job.until_said("trying again for")
+    daemon.start()
+    assert job.end().status == "success" and "test-1 released (ok)" in job.log, job.log
+    assert "stays leased" not in job.log and not job.commands("error")
+    assert daemon.stop() == 0
+
+
 def test_giving_back_is_tried_for_a_minute_and_is_no_failure(deserted):
     post = "post stack"
     deserted.process.wait(timeout=100)

@@ -152,6 +152,15 @@ def test_a_sparse_checkout_is_enough(runner, project, clone):
     assert job.status == "success" and again.ended("stack")["outputs"]["needs-deploy"] == "false"
 
 
+def test_without_a_checkout_a_deploy_is_needed(runner, project, tmp_path):
+    runner.workspace = tmp_path / "empty"
+    runner.workspace.mkdir()
+    runner.env["GITHUB_WORKSPACE"] = str(runner.workspace)
+    job = runner.job(runner.uses())
+    assert job.status == "success" and job.ended("stack")["outputs"]["needs-deploy"] == "true", job.log
+    assert "no checkout" in job.ended("stack")["summary"] and project.stacks["test-1"]["branch"] == "feat/login"
+
+
 def test_cleaning_by_a_workflow(runner, daemon):
     project = Project(daemon, "--max-stacks", "1", "--cleaning", "on")
     runner.key = project.key

@@ -1,10 +1,13 @@
 """The component in GitLab pipelines as docs/ci.md shows them, run by gitlab-ci-local without containers."""
 
+import functools
+import http.server
 import re
 import shutil
+import threading
 
 import pytest
-from documents import GITLAB_ONE, GITLAB_README, GITLAB_RUN, GITLAB_SEVERAL
+from documents import GITLAB_ONE, GITLAB_README, GITLAB_REMOTE, GITLAB_RUN, GITLAB_SEVERAL
 from gitlab_job import Gitlab
 from runner import BIN, Project, head
 
@@ -77,15 +80,43 @@ def test_a_failing_part_is_released_all_the_same(play, project):
     assert project.outcomes() == ["ok"] and project.states == {"test-1": "available"}
 
 
+class Files(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *words):
+        pass
+
+
+@pytest.fixture
+def server(template):
+    """One that has nothing but the released template, and its address."""
+    handler = functools.partial(Files, directory=template.parent)
+    files = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=files.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{files.server_address[1]}"
+    files.shutdown()
+    files.server_close()
+
+
+def test_included_from_another_server(play, project, server):
+    shutil.rmtree(play.template.parent)
+    include = re.sub(r"https://\S*/(?=with-stack)", f"{server}/", GITLAB_REMOTE)
+    job = GITLAB_ONE[GITLAB_ONE.index("e2e:") :]
+    said = play(include + job)
+    assert "deploying to test-1" in said and "testing test-1" in said and project.outcomes() == ["ok"]
+    project.fill()
+    assert "ben" in play(include.replace("20m", "'0'") + job, fails=True), "inputs reach it"
+
+
 def test_the_two_line_way(play, project):
     (play.programs / "stack-agent").symlink_to(BIN / "stack-agent")
     said = play(GITLAB_RUN)
     assert "testing test-1" in said and project.outcomes() == ["ok"]
 
 
-def test_a_merge_request_means_its_source_branch(play, project):
-    play(GITLAB_ONE, CI_MERGE_REQUEST_SOURCE_BRANCH_NAME="feat/other", CI_MERGE_REQUEST_IID="7")
+def test_a_merge_request_means_its_source_branch_and_the_checkout(play, project):
+    said = {"CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "feat/other", "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA": "b" * 40}
+    play(GITLAB_ONE, CI_MERGE_REQUEST_IID="7", **said)
     assert project.stacks["test-1"]["branch"] == "feat/other"
+    assert project.stacks["test-1"]["lastDeployedCommit"] == head(play.repository), "the merge, where there is one"
 
 
 def test_an_agent_that_is_there_is_taken(play, project, tmp_path):

@@ -42,6 +42,13 @@ def test_the_emulation_runs_a_job_to_its_end(start, project):
     assert "ran ./deploy.sh" in job.log and "ran ./e2e.sh" in job.log and project.outcomes() == ["ok"]
 
 
+def test_an_image_without_bash_will_do(start, project):
+    job = start(by="sh", slow="e2e.sh").until_said("here")
+    assert job.cancel()[1] == 0 and project.outcomes() == ["ok"], job.log
+    whole = start(by="sh")
+    assert whole.end() == (0, 0) and project.outcomes() == ["ok", "ok"], whole.log
+
+
 def test_cancelled_while_it_waits_leaves_no_place_in_line(start, project):
     project.fill()
     job = start().until_said("1st in line")

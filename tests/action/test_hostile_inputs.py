@@ -43,6 +43,28 @@ def test_states_and_requests_of_post_and_release(step, project, canary):
         assert step("release", **{"INPUT_REQUEST-ID": name}).check().code in (0, 64)
 
 
+def test_folders(step, project, canary, tmp_path):
+    """The runner's folder for temporary files: what GITHUB_PATH and GITHUB_STATE tell of."""
+    for name in [*HOSTILE, *REFUSED]:
+        folder = os.fsencode(tmp_path) + b"/folders/" + os.fsencode(name)
+        if b"/" in os.fsencode(name) or len(os.fsencode(name)) > 255:
+            continue
+        os.makedirs(folder)
+        main = step(RUNNER_TEMP=os.fsdecode(folder))
+        state = read_entries(main.text["STATE"])
+        assert not state or os.fsencode(state["state_dir"]) == folder + b"/stack-agent"
+        main.text["STATE"] = main.text["STATE"].replace("\r", "")  # which ends no line there, as has just been seen
+        main.check()
+        if main.code == 0:
+            assert os.fsencode(main.text["PATH"]) == folder + b"/stack-agent-bin\n"
+            assert os.access(folder + b"/stack-agent-bin/stack-agent", os.X_OK)
+        else:
+            assert name in REFUSED and main.text["PATH"] == "", main.lines
+            assert [line[:7] for line in main.lines if not line.startswith("::add-mask::")] == ["::error"], main.lines
+        assert step("post", **{f"STATE_{k}": v for k, v in state.items()}).check().code == 0
+        assert set(project.states.values()) <= {"available"}, name
+
+
 class Liar(http.server.BaseHTTPRequestHandler):
     """Answers each call with the next of its answers."""
 
@@ -92,6 +114,27 @@ def test_what_a_coordinator_answers(step, liar, canary, what):
             assert main.outputs["stack-name"] == answer["stackName"]
             assert main.outputs["last-deployed-commit"] == answer.get("lastDeployedCommit", "")
     keepers_end_with(step)
+
+
+@pytest.mark.parametrize("status", [410, 409, 200])
+def test_what_a_coordinator_answers_at_the_end(step, project, liar, canary, tmp_path, status):
+    """To post and to the release of several jobs: who has the stack, why it is gone, that it was never there."""
+    names = [*HOSTILE, *[n for n in REFUSED if isinstance(n, str)]]
+    for name in names if status == 410 else names[::3]:
+        main = step()
+        state = {f"STATE_{k}": v for k, v in read_entries(main.text["STATE"]).items()}
+        file = pathlib.Path(state["STATE_state_dir"]) / f"lease-{state['STATE_request_id']}.json"
+        lease = json.loads(file.read_text())
+        file.write_text(json.dumps({**lease, "urls": liar}))
+        problem = {"code": "lease-lost" if status == 410 else name, "why": name, "by": name, "detail": name}
+        Liar.answers.append((status, json.dumps({**problem, "message": name, "holder": {"actor": name}}).encode()))
+        post = step("post", **state).check()
+        assert post.code == (76 if status == 410 else 0), post.lines
+        released = step("release", INPUT_URL=liar, **{"INPUT_REQUEST-ID": state["STATE_request_id"]})
+        released.lines = [line for line in released.lines if not line.startswith("::add-mask::")]
+        released.check()
+        file.unlink(missing_ok=True)
+        project.http.call("cancelRequest", {"requestId": state["STATE_request_id"]})
 
 
 def test_the_dotenv_report(liar, canary, tmp_path):

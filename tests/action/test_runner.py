@@ -1,7 +1,7 @@
 """The emulation itself: the runner's grammar of files and commands, as its sources have it."""
 
 import pytest
-from worker import FileError, read_command, read_entries
+from worker import FileError, read_command, read_entries, read_path
 
 FILES = [
     ("", {}),
@@ -47,6 +47,10 @@ def test_files(text, entries):
 def test_files_that_fail_the_step(text):
     with pytest.raises(FileError):
         read_entries(text)
+
+
+def test_the_path():
+    assert read_path("/a b\n\n/c\u2028d\r\n/e") == ["/a b", "/c\u2028d", "/e"]
 
 
 @pytest.mark.parametrize(("line", "command"), COMMANDS)

@@ -75,6 +75,11 @@ def read_entries(text):
     return entries
 
 
+def read_path(text):
+    """GITHUB_PATH: lines as .NET ends them, empty ones left out."""
+    return [line for line in re.split(r"\r\n|\r|\n", text) if line]
+
+
 def unescape(text, pairs):
     for escaped, plain in pairs:
         text = text.replace(escaped, plain)
@@ -224,7 +229,7 @@ class Job:
             text = {kind: path.read_bytes().decode("utf-8", "replace") for kind, path in files.items()}
             said["outputs"], said["state"] = read_entries(text["OUTPUT"]), read_entries(text["STATE"])
             said["env"] = read_entries(text["ENV"])
-            said["path"] = [line for line in text["PATH"].splitlines() if line]
+            said["path"] = read_path(text["PATH"])
             said["summary"] = text["STEP_SUMMARY"]
         except FileError as error:
             self.tell("command", step=name, name="error", properties={}, text=f"file: {error}", raw="")

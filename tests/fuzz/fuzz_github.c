@@ -212,13 +212,17 @@ static void try_name(Slice name) {
     (void)globs_match(name, buffer_slice(&line));
 }
 
+/* The two kinds of events whose branch the payload names. */
+static const char *const events[][2] = {{"pull_request", "refs/pull/7/merge"},
+                                        {"merge_group", "refs/heads/gh-readonly-queue/main/pr-7-a"}};
+static size_t event_at;
 static char event_path[64];
 
 static const char *variable(const char *name) {
-    static const char *const variables[][2] = {{"GITHUB_ACTIONS", "true"},
-                                               {"GITHUB_REF", "refs/pull/7/merge"},
-                                               {"GITHUB_EVENT_NAME", "pull_request"},
-                                               {"GITHUB_EVENT_PATH", event_path}};
+    const char *const variables[][2] = {{"GITHUB_ACTIONS", "true"},
+                                        {"GITHUB_EVENT_NAME", events[event_at][0]},
+                                        {"GITHUB_REF", events[event_at][1]},
+                                        {"GITHUB_EVENT_PATH", event_path}};
     for (size_t i = 0; i < COUNT_OF(variables); i++) {
         if (strcmp(name, variables[i][0]) == 0)
             return variables[i][1];
@@ -226,19 +230,24 @@ static const char *variable(const char *name) {
     return NULL;
 }
 
-static void try_event(Slice event) {
-    OWN(closep) int fd = memfd_create("event", MFD_CLOEXEC);
+static void read_event(void) {
     OWN(arena_deinit) Arena texts;
     CiJob job;
     Slice name = SLICE_ABSENT;
     arena_init(&texts);
-    REQUIRE(fd >= 0 && write(fd, event.len > 0 ? event.ptr : "", event.len) == (ssize_t)event.len);
-    (void)snprintf(event_path, sizeof event_path, "/proc/self/fd/%d", fd);
     REQUIRE(ci_read(variable, &texts, &job) == 0);
     REQUIRE(ci_event_text(variable, &texts, "pull_request.head.repo.full_name", &name) == 0);
     const Slice found[] = {job.branch, name};
     for (size_t i = 0; i < COUNT_OF(found); i++)
         REQUIRE(found[i].len == 0 || memchr(found[i].ptr, '\0', found[i].len) == NULL);
+}
+
+static void try_event(Slice event) {
+    OWN(closep) int fd = memfd_create("event", MFD_CLOEXEC);
+    REQUIRE(fd >= 0 && write(fd, event.len > 0 ? event.ptr : "", event.len) == (ssize_t)event.len);
+    (void)snprintf(event_path, sizeof event_path, "/proc/self/fd/%d", fd);
+    for (event_at = 0; event_at < COUNT_OF(events); event_at++)
+        read_event();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -71,9 +71,12 @@ def dumps_here(tmp_path):
     return crash(process)
 
 
-@pytest.mark.parametrize("words", [["request"], ["run", "--", "true"]], ids=["request", "run"])
-def test_a_crash_dumps_no_core(full, dumps_here, words):
-    process = start(full, *words)
+@pytest.mark.parametrize(
+    "words", [["request"], ["run", "--", "true"], ["github", "main"]], ids=["request", "run", "github"]
+)
+def test_a_crash_dumps_no_core(full, dumps_here, words, tmp_path):
+    files = {f"GITHUB_{n}": str(tmp_path / n) for n in ("OUTPUT", "ENV", "STATE", "PATH", "STEP_SUMMARY")}
+    process = start(full, *words, **files, INPUT_KEY=full.project.key, RUNNER_TEMP=str(tmp_path))
     until_in_line(full, process)
     assert not crash(process), f"where another program's crash did so: {dumps_here}"
 
