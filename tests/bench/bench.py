@@ -155,6 +155,8 @@ def postgres():
         argv = server.argv("postgres", "-D", where / "pg", "-p", server.port, "-k", where, "-c", "max_connections=300")
         with process(*argv, cwd=where) as p:
             wait_for_port(server.port, p)
+            while subprocess.run(server.argv("pg_isready", "-q"), cwd=where, env=server.environment, check=False).returncode:
+                time.sleep(0.05)
             yield server
 
 
