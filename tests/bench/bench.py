@@ -138,6 +138,10 @@ class Postgres:
             raise SystemExit(f"{name}: exit {done.returncode}: {done.stderr}")
         return done
 
+    def is_ready(self):
+        argv = self.argv("pg_isready", "-q")
+        return subprocess.run(argv, cwd=self.where, env=self.environment, check=False).returncode == 0
+
     def url(self, database="postgres"):
         return f"postgres://bench@127.0.0.1:{self.port}/{database}"
 
@@ -155,7 +159,7 @@ def postgres():
         argv = server.argv("postgres", "-D", where / "pg", "-p", server.port, "-k", where, "-c", "max_connections=300")
         with process(*argv, cwd=where) as p:
             wait_for_port(server.port, p)
-            while subprocess.run(server.argv("pg_isready", "-q"), cwd=where, env=server.environment, check=False).returncode:
+            while not server.is_ready():
                 time.sleep(0.05)
             yield server
 

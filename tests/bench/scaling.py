@@ -44,7 +44,7 @@ class House:
 
     def used(self):
         pids = self.ask("SELECT pid FROM pg_stat_activity WHERE backend_type IN ('client backend', 'walwriter', "
-                        "'background writer', 'checkpointer', 'autovacuum worker') AND pid <> pg_backend_pid()")  # fmt: skip
+                        "'background writer', 'checkpointer') AND pid <> pg_backend_pid()")  # fmt: skip
         ours = processor_seconds(self.coordinator.process.pid)
         return ours, sum(processor_seconds(pid) for pid in pids.split())
 
@@ -101,7 +101,7 @@ def tell_day(costs, bytes_of_a_job):
     for name, (rate, cost) in rates.items():
         print(f"  {name}: {rate:,.0f} a second, {rate * cost / 1e4:.1f} % of a core")
     total = sum(rate * cost for rate, cost in rates.values()) / 1e4
-    print(f"  leases at once {jobs * HOLD_SECONDS:,.0f}; in all {total:.0f} % of a core, coordinators and server together")
+    print(f"  leases at once {jobs * HOLD_SECONDS:,.0f}; in all {total:.0f} % of a core, coordinators and server")
     print(f"  history and requests of {KEPT_DAYS} days: {JOBS * KEPT_DAYS * bytes_of_a_job / 1e9:.0f} GB at most")
 
 
@@ -125,7 +125,8 @@ def main():
         with bench.coordinator("--store", server.url()) as second:
             resident = pathlib.Path(f"/proc/{second.process.pid}/status").read_text(encoding="ascii")
             kilobytes = int(resident.split("VmRSS:")[1].split()[0])
-            print(f"another coordinator is ready after {time.monotonic() - start:.1f} s, {kilobytes / 1024:.0f} MB resident")
+            seconds = time.monotonic() - start
+            print(f"another coordinator is ready after {seconds:.1f} s, {kilobytes / 1024:.0f} MB resident")
         tell_day(many, bytes_of_a_job)
 
 

@@ -1,5 +1,5 @@
-"""Histories of three coordinators on one PostgreSQL server, of 64 jobs over 8 stacks: they are killed, paused and drained in
-turn, their sessions end, they die at each point where they speak with the server or with each other."""
+"""Histories of three coordinators on one PostgreSQL server, of 64 jobs over 8 stacks: they are killed, paused and
+drained in turn, their sessions end, they die at each point where they speak with the server or with each other."""
 
 import pytest
 from programs import Server
