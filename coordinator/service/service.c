@@ -49,6 +49,8 @@ int service_new(Service **out, const ServiceOptions *options) {
     s->gate.clock = options->clock;
     r = keys_new(&s->gate.keys, options->clock, store_coordinator(options->store) != 0 ? KEY_KNOWN_MS : 0);
     if (r == 0)
+        r = claims_new(&s->gate.claims);
+    if (r == 0)
         r = limiter_new(&s->gate.limiter, options->clock);
     if (r == 0)
         r = snapshots_new(&s->snapshots);
@@ -76,6 +78,7 @@ Service *service_free(Service *s) {
     s->metrics = metrics_free(s->metrics);
     s->snapshots = snapshots_free(s->snapshots);
     s->gate.limiter = limiter_free(s->gate.limiter);
+    s->gate.claims = claims_free(s->gate.claims);
     s->gate.keys = keys_free(s->gate.keys);
     work_pool_deinit(&s->pool);
     free(s);
