@@ -23,6 +23,7 @@
 #define NOTE_MAX 1024
 #define URL_MAX 1024
 #define HOLDER_MAX 2048 /* all of a holder, encoded */
+#define KEY_TEXT_MIN 8
 #define KEY_TEXT_MAX 256
 #define LABEL_MAX 128
 #define LEASE_SECONDS_MIN 2
@@ -35,8 +36,10 @@
 #define BATCH_MAX 256                    /* operations of one transaction */
 #define QUEUE_MAX 8192                   /* operations waiting for the worker; requests are refused at ¾ */
 #define DECIDE_ROUNDS_MAX 3              /* loads one batch may need before its decisions stand */
+#define WORKS_KEPT 512                   /* operations whose memory, 2 KB each, waits for the next ones */
 #define LONG_POLL_IDS 4096               /* hash buckets for operations that wait */
 #define DUE_MAX 256                      /* of what time made due, so much is decided in one transaction */
+#define CLAIMS_KEPT 256                  /* keys whose hash is remembered: those that are in use */
 #define KEY_CACHE_MAX 16384              /* keys and projects known without asking the store */
 #define SNAPSHOT_MAX 1024                /* projects whose rendered list is kept */
 #define SNAPSHOT_BYTES_MAX (1024 * 1024) /* … if it is no longer than this */

@@ -49,7 +49,7 @@ Access access_check_credential(const Gate *gate, Work *w, Slice credential, Slic
     w->key_epoch = keys_epoch(gate->keys);
     if (slice_is_absent(credential)) {
         w->credential = CREDENTIAL_NONE;
-    } else if (key_read(credential, &w->claim) != 0) {
+    } else if (claims_read(gate->claims, credential, &w->claim) != 0) {
         w->credential = CREDENTIAL_BAD;
     } else {
         KnownKey known;

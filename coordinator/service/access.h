@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "service/claims.h"
 #include "service/keys.h"
 #include "service/limiter.h"
 #include "service/operation.h"
@@ -16,6 +17,7 @@ typedef enum Access {
 
 typedef struct Gate {
     Keys *keys;
+    Claims *claims;
     Limiter *limiter;
     const Clock *clock;
 } Gate;

@@ -8,6 +8,7 @@
 
 #include "base/json_guard.h"
 #include "base/limits.h"
+#include "service/work_pool.h"
 #include "service/worker.h"
 
 Operation *operation_free(Operation *op) {
@@ -20,10 +21,8 @@ Operation *operation_free(Operation *op) {
     if (w->made != NULL)
         explicit_bzero(w->made, sizeof *w->made);
     free(w->made);
-    buffer_deinit(&w->holder);
-    buffer_deinit(&w->answer);
     (void)snapshot_unref(w->snapshot);
-    free(w);
+    work_pool_give(w);
     return NULL;
 }
 

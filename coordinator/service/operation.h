@@ -24,6 +24,7 @@ typedef struct Work {
     Operation shown;
     struct Worker *worker;
     Service *service;
+    struct WorkPool *pool;
     const OperationRow *row;
     const OperationOwner *owner;
     Transport transport;

@@ -15,7 +15,6 @@
 
 #define SECRET_HEX 64
 #define CRC_HEX 8
-#define KEY_SHORTEST 8
 
 /* CRC-32 (IEEE 802.3, reflected), half a byte at a time. */
 static uint32_t crc32_of(const char *data, size_t len) {
@@ -100,7 +99,7 @@ static bool read_own_key(Slice text, Slice *id) {
 }
 
 int key_read(Slice text, KeyClaim *out) {
-    if (slice_is_absent(text) || text.len < KEY_SHORTEST || text.len > KEY_TEXT_MAX)
+    if (slice_is_absent(text) || text.len < KEY_TEXT_MIN || text.len > KEY_TEXT_MAX)
         return SECRET_MALFORMED;
     KeyClaim claim;
     Slice id;
@@ -120,8 +119,12 @@ int key_read(Slice text, KeyClaim *out) {
     return 0;
 }
 
+bool secret_equals(const void *a, const void *b, size_t len) {
+    return CRYPTO_memcmp(a, b, len) == 0;
+}
+
 bool key_matches(const KeyClaim *claim, const uint8_t hash[HASH_SIZE]) {
-    return CRYPTO_memcmp(claim->hash, hash, HASH_SIZE) == 0;
+    return secret_equals(claim->hash, hash, HASH_SIZE);
 }
 
 int key_make(Random *random, Slice project, char text[KEY_TEXT_SIZE], KeyClaim *out) {
@@ -173,7 +176,7 @@ static bool lease_mac(Slice project, LeaseRef ref, const uint8_t lease_key[HASH_
 
 bool lease_secret_is_genuine(const LeaseClaim *claim, const uint8_t lease_key[HASH_SIZE]) {
     char mac[SECRET_HEX + 1];
-    return lease_mac(claim->project, claim->ref, lease_key, mac) && CRYPTO_memcmp(mac, claim->mac.ptr, SECRET_HEX) == 0;
+    return lease_mac(claim->project, claim->ref, lease_key, mac) && secret_equals(mac, claim->mac.ptr, SECRET_HEX);
 }
 
 Slice lease_secret_make(Arena *arena, Slice project, LeaseRef ref, const uint8_t lease_key[HASH_SIZE]) {

@@ -28,6 +28,8 @@ typedef struct KeyClaim {
 
 enum { SECRET_MALFORMED = 1 };
 
+bool secret_equals(const void *a, const void *b, size_t len); /* in constant time */
+
 /* 0 | SECRET_MALFORMED (too long, empty, or a sok_ key whose checksum is wrong) | -EIO. */
 int key_read(Slice text, KeyClaim *out) MUST_USE;
 bool key_matches(const KeyClaim *claim, const uint8_t hash[HASH_SIZE]); /* in constant time */

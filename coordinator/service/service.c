@@ -10,11 +10,13 @@
 #include "base/json_guard.h"
 #include "base/limits.h"
 #include "service/metrics.h"
+#include "service/work_pool.h"
 #include "service/worker.h"
 
 struct Service {
     ServiceOptions o;
     Gate gate;
+    WorkPool pool;
     Snapshots *snapshots;
     Metrics *metrics;
     Worker *worker;
@@ -38,9 +40,16 @@ int service_new(Service **out, const ServiceOptions *options) {
     OWN(service_freep) Service *s = calloc(1, sizeof *s);
     if (s == NULL)
         return -ENOMEM;
+    int r = work_pool_init(&s->pool);
+    if (r < 0) {
+        free(steal(&s));
+        return r;
+    }
     s->o = *options;
     s->gate.clock = options->clock;
-    int r = keys_new(&s->gate.keys, options->clock, store_coordinator(options->store) != 0 ? KEY_KNOWN_MS : 0);
+    r = keys_new(&s->gate.keys, options->clock, store_coordinator(options->store) != 0 ? KEY_KNOWN_MS : 0);
+    if (r == 0)
+        r = claims_new(&s->gate.claims);
     if (r == 0)
         r = limiter_new(&s->gate.limiter, options->clock);
     if (r == 0)
@@ -69,7 +78,9 @@ Service *service_free(Service *s) {
     s->metrics = metrics_free(s->metrics);
     s->snapshots = snapshots_free(s->snapshots);
     s->gate.limiter = limiter_free(s->gate.limiter);
+    s->gate.claims = claims_free(s->gate.claims);
     s->gate.keys = keys_free(s->gate.keys);
+    work_pool_deinit(&s->pool);
     free(s);
     return NULL;
 }
@@ -128,7 +139,7 @@ static void command_init(Command *c, OperationId id) {
 
 int operation_new(Operation **out, Service *service, OperationId id, Transport transport, const OperationOwner *owner,
                   void *call) {
-    Work *w = calloc(1, sizeof *w);
+    Work *w = work_pool_take(&service->pool);
     if (w == NULL)
         return -ENOMEM;
     w->service = service;
@@ -139,8 +150,6 @@ int operation_new(Operation **out, Service *service, OperationId id, Transport t
     w->shown.call = call;
     w->arrived_us = metrics_now_us();
     command_init(&w->command, id);
-    buffer_init(&w->answer, ANSWER_MAX);
-    buffer_init(&w->holder, HOLDER_MAX);
     *out = &w->shown;
     return 0;
 }

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/limits.h"
+#include "service/claims.h"
 #include "service/keys.h"
 #include "service/limiter.h"
 #include "service/snapshots.h"
@@ -97,6 +98,60 @@ static void use_of_a_key_is_taken_once(void **state) {
     keys = keys_free(keys);
 }
 
+/* What a key says of itself is read twice, behind other keys too: the memory may never show. */
+static void a_remembered_key_is_read_as_a_new_one(void **state) {
+    (void)state;
+    enum { KEYS = 3 * CLAIMS_KEPT }; /* more than there is room for */
+    Claims *claims;
+    assert_int_equal(claims_new(&claims), 0);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < KEYS; i++) {
+            char text[32];
+            (void)snprintf(text, sizeof text, "imported key %d", i);
+            KeyClaim fresh, read[2];
+            assert_int_equal(key_read(slice_of(text), &fresh), 0);
+            for (int again = 0; again < 2; again++) {
+                assert_int_equal(claims_read(claims, slice_of(text), &read[again]), 0);
+                assert_string_equal(read[again].id, fresh.id);
+                assert_memory_equal(read[again].hash, fresh.hash, HASH_SIZE);
+            }
+        }
+    }
+    claims = claims_free(claims);
+}
+
+/* They lie in the same place: one is read right after the other. */
+static void keys_that_end_alike_are_told_apart(void **state) {
+    (void)state;
+    static const char *const texts[] = {"first key 12345678", "other key 12345678", "a first key 12345678", "12345678"};
+    Claims *claims;
+    assert_int_equal(claims_new(&claims), 0);
+    for (int i = 0; i < 100; i++) {
+        Slice text = slice_of(texts[i * 7 % 4]);
+        KeyClaim fresh, read;
+        assert_int_equal(key_read(text, &fresh), 0);
+        assert_int_equal(claims_read(claims, text, &read), 0);
+        assert_memory_equal(read.hash, fresh.hash, HASH_SIZE);
+    }
+    claims = claims_free(claims);
+}
+
+static void a_malformed_key_stays_malformed(void **state) {
+    (void)state;
+    char long_text[KEY_TEXT_MAX + 2];
+    memset(long_text, 'k', sizeof long_text - 1);
+    long_text[sizeof long_text - 1] = '\0';
+    const char *const texts[] = {"", "1234567", "sok_shop_0123456789abcdef_00_1234567", long_text};
+    Claims *claims;
+    KeyClaim read;
+    assert_int_equal(claims_new(&claims), 0);
+    for (size_t i = 0; i < COUNT_OF(texts); i++)
+        for (int again = 0; again < 2; again++)
+            assert_int_equal(claims_read(claims, slice_of(texts[i]), &read), SECRET_MALFORMED);
+    assert_int_equal(claims_read(claims, SLICE_ABSENT, &read), SECRET_MALFORMED);
+    claims = claims_free(claims);
+}
+
 static void an_address_may_fail_so_often_and_recovers(void **state) {
     (void)state;
     FakeClock clock = {.base = {.vtable = &fake_vtable}, .now_ms = 1000000};
@@ -169,6 +224,9 @@ int main(void) {
         cmocka_unit_test(key_of_a_deleted_project_counts_as_revoked),
         cmocka_unit_test(forgetting_a_project_forgets_its_keys_only),
         cmocka_unit_test(use_of_a_key_is_taken_once),
+        cmocka_unit_test(a_remembered_key_is_read_as_a_new_one),
+        cmocka_unit_test(keys_that_end_alike_are_told_apart),
+        cmocka_unit_test(a_malformed_key_stays_malformed),
         cmocka_unit_test(an_address_may_fail_so_often_and_recovers),
         cmocka_unit_test(dropped_list_lives_on_for_who_holds_it),
         cmocka_unit_test(a_projects_list_is_never_anothers),
