@@ -1214,6 +1214,308 @@ static void empty_store_is_pruned_at_once(void **state) {
     assert_non_null(store_reason(w->store));
 }
 
+/* ---- everything out, everything in ---- */
+
+/* Every member of every row says something, for those that have no test of their own. */
+static const ProjectRow full_project = {.name = SLICE_LITERAL("shop"),
+                                        .is_deleted = true,
+                                        .prefix = SLICE_LITERAL("env-"),
+                                        .initial_commit = SLICE_LITERAL("c0ffee"),
+                                        .max_stacks = 1,
+                                        .max_hold_seconds = 2,
+                                        .expiry_grace_seconds = 3,
+                                        .is_cleaning = true,
+                                        .lease_key = {0xf1, 0, 7},
+                                        .created_ms = 4,
+                                        .stack_count = 5,
+                                        .leased_count = 6,
+                                        .queued_count = 7,
+                                        .first_unused = 8,
+                                        .last_generation = 9007199254740991,
+                                        .last_ticket = 9,
+                                        .last_event = 10};
+static const RequestRow full_request = {.ticket = 11,
+                                        .request_id = SLICE_LITERAL("0123456789abcdef"),
+                                        .state = REQUEST_OVER,
+                                        .is_heard = true,
+                                        .why = WHY_FORCED,
+                                        .branch = SLICE_LITERAL("main"),
+                                        .commit = SLICE_LITERAL("abc"),
+                                        .lease_seconds = 300,
+                                        .purpose = PURPOSE_CLEAN,
+                                        .holder_json = SLICE_LITERAL("{}"),
+                                        .created_ms = 12,
+                                        .stack_number = 13,
+                                        .stack_name = SLICE_LITERAL("env-13"),
+                                        .generation = 14,
+                                        .is_reused = true,
+                                        .from_queue = true,
+                                        .is_joined = true,
+                                        .ended_ms = 15,
+                                        .ended_by = SLICE_LITERAL("control"),
+                                        .outcome = RELEASE_BROKEN};
+static const KeyRow full_key = {.id = SLICE_LITERAL("k1"),
+                                .project = SLICE_LITERAL("shop"),
+                                .scope = SCOPE_OPERATOR,
+                                .hash = {1, 2, 3},
+                                .label = SLICE_LITERAL("nightly"),
+                                .created_ms = 16,
+                                .last_used_ms = 17,
+                                .revoked_ms = 18};
+static const EventRow full_event = {.id = 19,
+                                    .at_ms = 20,
+                                    .kind = EVENT_RESTED,
+                                    .stack_number = 21,
+                                    .stack_name = SLICE_LITERAL("env-21"),
+                                    .generation = 22,
+                                    .branch = SLICE_LITERAL("main"),
+                                    .commit = SLICE_LITERAL("abc"),
+                                    .by = SLICE_LITERAL("k1"),
+                                    .outcome = SLICE_LITERAL("ok"),
+                                    .note = SLICE_LITERAL(""),
+                                    .holder_json = SLICE_LITERAL("{\"job\":\"e2e\"}")};
+
+static void assert_slice(Slice a, Slice b) {
+    assert_true(slice_equal(a, b));
+}
+
+static void assert_project(const ProjectRow *a, const ProjectRow *b) {
+    assert_slice(a->name, b->name);
+    assert_int_equal(a->is_deleted, b->is_deleted);
+    assert_slice(a->prefix, b->prefix);
+    assert_slice(a->initial_commit, b->initial_commit);
+    assert_int_equal(a->max_stacks, b->max_stacks);
+    assert_int_equal(a->max_hold_seconds, b->max_hold_seconds);
+    assert_int_equal(a->expiry_grace_seconds, b->expiry_grace_seconds);
+    assert_int_equal(a->is_cleaning, b->is_cleaning);
+    assert_memory_equal(a->lease_key, b->lease_key, sizeof a->lease_key);
+    assert_int_equal(a->created_ms, b->created_ms);
+    assert_int_equal(a->stack_count, b->stack_count);
+    assert_int_equal(a->leased_count, b->leased_count);
+    assert_int_equal(a->queued_count, b->queued_count);
+    assert_int_equal(a->first_unused, b->first_unused);
+    assert_int_equal(a->last_generation, b->last_generation);
+    assert_int_equal(a->last_ticket, b->last_ticket);
+    assert_int_equal(a->last_event, b->last_event);
+}
+
+static void assert_request(const RequestRow *a, const RequestRow *b) {
+    assert_int_equal(a->ticket, b->ticket);
+    assert_slice(a->request_id, b->request_id);
+    assert_int_equal(a->state, b->state);
+    assert_int_equal(a->is_heard, b->is_heard);
+    assert_int_equal(a->why, b->why);
+    assert_slice(a->branch, b->branch);
+    assert_slice(a->commit, b->commit);
+    assert_int_equal(a->lease_seconds, b->lease_seconds);
+    assert_int_equal(a->purpose, b->purpose);
+    assert_slice(a->holder_json, b->holder_json);
+    assert_int_equal(a->created_ms, b->created_ms);
+    assert_int_equal(a->stack_number, b->stack_number);
+    assert_slice(a->stack_name, b->stack_name);
+    assert_int_equal(a->generation, b->generation);
+    assert_int_equal(a->is_reused, b->is_reused);
+    assert_int_equal(a->from_queue, b->from_queue);
+    assert_int_equal(a->is_joined, b->is_joined);
+    assert_int_equal(a->ended_ms, b->ended_ms);
+    assert_slice(a->ended_by, b->ended_by);
+    assert_int_equal(a->outcome, b->outcome);
+}
+
+static void assert_key(const KeyRow *a, const KeyRow *b) {
+    assert_slice(a->id, b->id);
+    assert_slice(a->project, b->project);
+    assert_int_equal(a->scope, b->scope);
+    assert_memory_equal(a->hash, b->hash, sizeof a->hash);
+    assert_slice(a->label, b->label);
+    assert_int_equal(a->created_ms, b->created_ms);
+    assert_int_equal(a->last_used_ms, b->last_used_ms);
+    assert_int_equal(a->revoked_ms, b->revoked_ms);
+}
+
+static void assert_event(const EventRow *a, const EventRow *b) {
+    assert_int_equal(a->id, b->id);
+    assert_int_equal(a->at_ms, b->at_ms);
+    assert_int_equal(a->kind, b->kind);
+    assert_int_equal(a->stack_number, b->stack_number);
+    assert_slice(a->stack_name, b->stack_name);
+    assert_int_equal(a->generation, b->generation);
+    assert_slice(a->branch, b->branch);
+    assert_slice(a->commit, b->commit);
+    assert_slice(a->by, b->by);
+    assert_slice(a->outcome, b->outcome);
+    assert_slice(a->note, b->note);
+    assert_slice(a->holder_json, b->holder_json);
+}
+
+static void assert_stored(const StoredRow *a, const StoredRow *b) {
+    assert_int_equal(a->kind, b->kind);
+    assert_slice(a->project, b->project);
+    switch (a->kind) {
+    case STORED_PROJECT:
+        assert_project(&a->as.project, &b->as.project);
+        return;
+    case STORED_KEY:
+        assert_key(&a->as.key, &b->as.key);
+        return;
+    case STORED_STACK:
+        assert_stack(&a->as.stack, &b->as.stack);
+        return;
+    case STORED_REQUEST:
+        assert_request(&a->as.request, &b->as.request);
+        return;
+    case STORED_EVENT:
+        assert_event(&a->as.event, &b->as.event);
+        return;
+    case STORED_KINDS:
+        break;
+    }
+    fail();
+}
+
+typedef struct Expected {
+    const StoredRow *rows;
+    size_t count, seen, stop_at;
+} Expected;
+
+static int expect_row(void *arg, const StoredRow *row) {
+    Expected *e = arg;
+    assert_true(e->seen < e->count);
+    assert_stored(row, &e->rows[e->seen++]);
+    return e->seen == e->stop_at ? 4711 : 0;
+}
+
+static void assert_dump(World *w, const StoredRow *rows, size_t count) {
+    Expected expected = {.rows = rows, .count = count};
+    assert_int_equal(store_dump(w->store, expect_row, &expected), 0);
+    assert_int_equal(expected.seen, count);
+}
+
+/* One of each kind with everything in it, and of "zoo", made first, what an order by anything but names would put first. */
+static size_t full_rows(StoredRow *rows) {
+    const ProjectRow zoo = {
+        .name = SLICE_LITERAL("zoo"), .prefix = SLICE_LITERAL("test-"), .first_unused = 1, .last_event = 400};
+    const KeyRow zoo_key = {.id = SLICE_LITERAL("a"), .project = zoo.name, .scope = SCOPE_READ, .created_ms = 1};
+    const StackRow zoo_stack = {.number = 1, .name = SLICE_LITERAL("test-1")};
+    size_t n = 0;
+    rows[n++] = (StoredRow){.kind = STORED_PROJECT, .project = full_project.name, .as.project = full_project};
+    rows[n++] = (StoredRow){.kind = STORED_PROJECT, .project = zoo.name, .as.project = zoo};
+    rows[n++] = (StoredRow){.kind = STORED_KEY, .project = full_project.name, .as.key = full_key};
+    rows[n++] = (StoredRow){.kind = STORED_KEY, .project = zoo.name, .as.key = zoo_key};
+    rows[n++] = (StoredRow){.kind = STORED_STACK, .project = full_project.name, .as.stack = full_stack};
+    rows[n++] = (StoredRow){.kind = STORED_STACK, .project = zoo.name, .as.stack = zoo_stack};
+    rows[n++] = (StoredRow){.kind = STORED_REQUEST, .project = full_project.name, .as.request = full_request};
+    for (int64_t ticket = 1; ticket <= 3; ticket++)
+        rows[n++] = (StoredRow){
+            .kind = STORED_REQUEST,
+            .project = zoo.name,
+            .as.request = {.ticket = ticket, .state = (RequestState)(ticket - 1), .lease_seconds = FIELD_ABSENT}};
+    rows[n++] = (StoredRow){.kind = STORED_EVENT, .project = full_project.name, .as.event = full_event};
+    for (int64_t id = 1; id <= 400; id++) /* with a hole, as pruning leaves it */
+        if (id != 300)
+            rows[n++] = (StoredRow){.kind = STORED_EVENT, .project = zoo.name, .as.event = {.id = id, .at_ms = id}};
+    return n;
+}
+#define FULL_ROWS_MAX 512
+
+static void put_all(World *w, const StoredRow *rows, size_t count, size_t at_once) {
+    char reason[STORE_REASON_SIZE];
+    assert_int_equal(store_begin(w->store), 0);
+    for (size_t at = 0; at < count; at += at_once)
+        assert_int_equal(store_put(w->store, rows + at, at + at_once < count ? at_once : count - at), 0);
+    assert_int_equal(store_commit(w->store), 0);
+    assert_int_equal(store_sync(w->store, reason), 0);
+}
+
+static void what_is_put_comes_out_as_it_was_in_order(void **state) {
+    World *w = *state;
+    static StoredRow rows[FULL_ROWS_MAX];
+    size_t count = full_rows(rows);
+    assert_dump(w, rows, 0);
+    put_all(w, rows, count, 7);
+    assert_dump(w, rows, count);
+    Expected some = {.rows = rows, .count = count, .stop_at = 6};
+    assert_int_equal(store_dump(w->store, expect_row, &some), 4711);
+    assert_int_equal(some.seen, 6);
+    assert_dump(w, rows, count);
+}
+
+static void store_that_was_filled_goes_on_from_there(void **state) {
+    World *w = *state;
+    static StoredRow rows[FULL_ROWS_MAX];
+    put_all(w, rows, full_rows(rows), FULL_ROWS_MAX);
+    begin(w, "zoo");
+    (void)want(w, (RowWant){.query = ROWS_STACK_BY_NAME, .text = slice_of("test-1"), .limit = 1});
+    assert_string_equal(loaded_stacks(w), "1");
+    working_set_stack(&w->set, 1)->row.note = slice_of("changed");
+    stack_slot_changed(working_set_stack(&w->set, 1));
+    add_event(w, 401, slice_of("test-1"), "later");
+    assert_int_equal(w->set.events[0].id, 401);
+    commit(w);
+    ReadQuery query = {.list = LIST_EVENTS, .project = slice_of("zoo"), .after = 398};
+    assert_string_equal(list(w, query), "399 400 401 ");
+    KeyRow key;
+    ProjectRow project;
+    assert_int_equal(store_find_key(w->store, slice_of("a"), &w->arena, &key, &project), 0);
+    assert_text(project.name, "zoo");
+}
+
+static int count_row(void *arg, const StoredRow *row) {
+    int *counts = arg;
+    counts[row->kind]++;
+    return 0;
+}
+
+/* What was decided goes out too, however lately. */
+static void dump_has_what_is_committed(void **state) {
+    World *w = *state;
+    make_stacks(w);
+    change_all(w);
+    commit(w);
+    static int counts[STORED_KINDS];
+    memset(counts, 0, sizeof counts);
+    assert_int_equal(store_dump(w->store, count_row, counts), 0);
+    assert_int_equal(counts[STORED_PROJECT], 1);
+    assert_int_equal(counts[STORED_KEY], 1);
+    assert_int_equal(counts[STORED_STACK], 12);
+    assert_int_equal(counts[STORED_REQUEST], 1);
+    assert_int_equal(counts[STORED_EVENT], 1);
+}
+
+static void store_that_has_anything_is_not_filled(void **state) {
+    World *w = *state;
+    static StoredRow rows[FULL_ROWS_MAX];
+    size_t count = full_rows(rows);
+    make_project(w, "other");
+    for (size_t some = 0; some <= count; some += count) {
+        assert_int_equal(store_begin(w->store), 0);
+        assert_int_equal(store_put(w->store, rows, some), STORE_CONFLICT);
+        store_rollback(w->store);
+    }
+    assert_string_equal(list(w, (ReadQuery){.list = LIST_PROJECTS}), "other ");
+}
+
+static void store_is_filled_as_a_whole_or_not_at_all(void **state) {
+    World *w = *state;
+    static StoredRow rows[FULL_ROWS_MAX];
+    size_t count = full_rows(rows);
+    assert_int_equal(store_begin(w->store), 0);
+    assert_int_equal(store_put(w->store, NULL, 0), 0);
+    assert_int_equal(store_put(w->store, rows, count), 0);
+    store_rollback(w->store);
+    assert_dump(w, rows, 0);
+    /* A key that is there twice. */
+    StoredRow again = rows[2];
+    assert_int_equal(again.kind, STORED_KEY);
+    assert_int_equal(store_begin(w->store), 0);
+    assert_int_equal(store_put(w->store, rows, 4), 0);
+    assert_int_equal(store_put(w->store, &again, 1), STORE_CONFLICT);
+    store_rollback(w->store);
+    assert_dump(w, rows, 0);
+    put_all(w, rows, count, 100);
+    assert_dump(w, rows, count);
+}
+
 int store_suite_run(const char *engine, StoreOpener open, void (*close)(void *arg), void *arg) {
     Suite suite = {.open = open, .close = close, .arg = arg};
 #define TEST(function)                                                                                                 \
@@ -1256,6 +1558,11 @@ int store_suite_run(const char *engine, StoreOpener open, void (*close)(void *ar
         TEST(old_history_goes_and_the_rest_stays),
         TEST(requests_over_for_long_go),
         TEST(empty_store_is_pruned_at_once),
+        TEST(what_is_put_comes_out_as_it_was_in_order),
+        TEST(store_that_was_filled_goes_on_from_there),
+        TEST(dump_has_what_is_committed),
+        TEST(store_that_has_anything_is_not_filled),
+        TEST(store_is_filled_as_a_whole_or_not_at_all),
     };
 #undef TEST
     return cmocka_run_group_tests_name(engine, tests, NULL, NULL);

@@ -1093,6 +1093,11 @@ static const struct {
     {PG_LIST_EVENTS_BACKWARDS, "event_pkey"},
     {PG_LIST_STACK_EVENTS, "event_of_stack"},
     {PG_LIST_STACK_EVENTS_BACKWARDS, "event_of_stack"},
+    {PG_DUMP_PROJECTS, "project_pkey"},
+    {PG_DUMP_KEYS, "api_key_by_project"},
+    {PG_DUMP_STACKS, "stack_pkey"},
+    {PG_DUMP_REQUESTS, "request_pkey"},
+    {PG_DUMP_EVENTS, "event_pkey"},
     {PG_PRUNE_EVENTS, "event_age"},
     {PG_PRUNE_REQUESTS, "request_over"},
 };
@@ -1109,10 +1114,12 @@ static const char *explain(PGconn *session, PostgresStatement id) {
     buffer_clear(&sql);
     (void)snprintf(text, sizeof text,
                    "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'q%d'", (int)id);
-    buffer_printf(&sql, "EXPLAIN EXECUTE q%d (NULL", (int)id);
-    for (int count = atoi(postgres_run(session, text)); count > 1; count--)
-        buffer_add_text(&sql, ", NULL");
-    buffer_add_char(&sql, ')');
+    buffer_printf(&sql, "EXPLAIN EXECUTE q%d", (int)id);
+    int count = atoi(postgres_run(session, text));
+    for (int i = 0; i < count; i++)
+        buffer_add_text(&sql, i == 0 ? " (NULL" : ", NULL");
+    if (count > 0)
+        buffer_add_char(&sql, ')');
     PGresult *plan = PQexec(session, buffer_text(&sql));
     text[0] = '\0';
     for (int i = 0; i < PQntuples(plan); i++)
