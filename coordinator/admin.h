@@ -22,7 +22,7 @@ typedef struct Admin {
 int admin_run(const Admin *admin);
 /* The same, and what was answered is not printed but put into *answer, a new reference. */
 int admin_ask(const Admin *admin, json_t **answer) MUST_USE;
-/* Tells the sentence, made printable, and returns `code`. */
-int admin_complain(const Admin *admin, int code, Slice sentence);
+/* Tells the text, a sentence made printable, and returns `code`. */
+int admin_complain(const Admin *admin, int code, Slice text);
 /* Prints `body` as JSON if the options say so, else `text`. The exit code. */
 int admin_print_result(const Admin *admin, const json_t *body, Slice text) MUST_USE;

@@ -339,7 +339,8 @@ static const Verb verbs[VERB_COUNT] = {
          OPTIONS(import_options),
          .summary = "Fill an empty store with what `export` wrote, or with the original's table.",
          .details =
-             "All of it or nothing. No daemon may run on the store, and it must be empty. Leases go on with their "
+             "All of it or nothing. The store must be empty, and no daemon may use it. Leases go on with "
+             "their "
              "secrets and their full length, the queue keeps its order, and generations go on growing.\n\n"
              "With --from-original: projects with their keys, and stacks; one that is not available becomes a plain "
              "lease, which holds until somebody releases the stack."},

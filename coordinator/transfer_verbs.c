@@ -51,11 +51,10 @@ static void store_closep(Store **store) {
     *store = store_close(*store);
 }
 
-static int open_store(Transfer *t, const char *data_dir, bool is_alone, Store **out) {
+static int open_store(Transfer *t, const char *data_dir, Store **out) {
     const StoreOptions options = {.data_dir = t->store_url == NULL ? data_dir : NULL,
                                   .vfs = t->outside->vfs,
                                   .url = t->store_url,
-                                  .is_alone = is_alone,
                                   .clock = t->outside->clock,
                                   .program = t->program};
     return t->store_url != NULL ? store_open_postgres(out, &options, &t->reason)
@@ -153,7 +152,7 @@ static int export_copy(Transfer *t, const char *folder) {
     if (code != 0)
         return code;
     buffer_clear(&t->reason);
-    int r = open_store(t, folder, true, &store);
+    int r = open_store(t, folder, &store);
     if (r != 0)
         return complain(t, EXIT_BROKEN, "the daemon's copy cannot be opened: %s", reason_of(t, r));
     return export_store(t, store);
@@ -183,7 +182,7 @@ static int export_sqlite(Transfer *t) {
     /* What this user would make in somebody else's folder, the owner could not open. */
     if (coordinator_check_data_dir(data_dir, &t->reason) == -EPERM)
         return export_beside_daemon(t, data_dir);
-    int r = open_store(t, data_dir, true, &store);
+    int r = open_store(t, data_dir, &store);
     if (r == STORE_LOCKED)
         return export_beside_daemon(t, data_dir);
     return r == 0 ? export_store(t, store) : complain(t, EXIT_BROKEN, "%s", reason_of(t, r));
@@ -191,7 +190,7 @@ static int export_sqlite(Transfer *t) {
 
 static int export_postgres(Transfer *t) {
     OWN(store_closep) Store *store = NULL;
-    int r = open_store(t, NULL, false, &store);
+    int r = open_store(t, NULL, &store);
     return r == 0 ? export_store(t, store) : complain(t, EXIT_BROKEN, "%s", reason_of(t, r));
 }
 
@@ -209,6 +208,8 @@ static int import_failed(Transfer *t, int r) {
         return complain(t, EXIT_STATE,
                         "%s; nothing was imported: that needs an empty %s, and a file in which nothing is there twice",
                         reason_of(t, r), t->store_url != NULL ? "database" : "data folder (--data)");
+    if (r == STORE_LOCKED)
+        return complain(t, EXIT_STATE, "%s; an import needs a store that no daemon uses", reason_of(t, r));
     if (r == STORE_UNKNOWN)
         return complain(t, EXIT_BROKEN,
                         "%s; whether everything was imported or nothing is not known: `export` shows it",
@@ -240,9 +241,9 @@ static int run_import(Transfer *t) {
         return complain(t, EXIT_STATE, "cannot open %s: %s", t->path, strerror(errno));
     int r = t->store_url == NULL ? coordinator_check_data_dir(t->admin->data_dir, &t->reason) : 0;
     if (r == 0)
-        r = open_store(t, t->admin->data_dir, true, &store);
+        r = open_store(t, t->admin->data_dir, &store);
     if (r == STORE_LOCKED)
-        return complain(t, EXIT_STATE, "%s; an import needs a store that no daemon uses", reason_of(t, r));
+        return import_failed(t, r);
     return r == 0 ? import_file(t, store, file) : complain(t, EXIT_BROKEN, "%s", reason_of(t, r));
 }
 

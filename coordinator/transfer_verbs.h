@@ -1,7 +1,7 @@
 /*
  * `export` and `import`: the verbs that need no daemon. They open the store themselves, under the lock that a daemon holds
- * while it runs; so beside one on SQLite an export is made of a copy that the daemon makes, and an import is refused. Beside
- * one on PostgreSQL an export reads for itself.
+ * while it runs; so beside one on SQLite an export is made of a copy that the daemon makes. Beside any number of them on
+ * PostgreSQL an export reads for itself. An import wants none there.
  */
 #pragma once
 

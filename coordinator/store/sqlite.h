@@ -72,7 +72,7 @@ extern const char *const sqlite_statement_texts[STATEMENT_COUNT];
 /* Primary keys: project << ROW_BITS | number in the project. */
 #define ROW_BITS 42
 #define ROW_MASK ((INT64_C(1) << ROW_BITS) - 1)
-_Static_assert(ROW_MASK == ROW_NUMBER_MAX, "what is imported fits");
+_Static_assert(ROW_NUMBER_MAX >> ROW_BITS == 0, "what is imported fits");
 #define PROJECT_NUMBER_MAX ((INT64_C(1) << 21) - 1)
 #define HISTORY_ROW_MAX 256 /* events in a row of history */
 #define HISTORY_FILTER_SIZE 128

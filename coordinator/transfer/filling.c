@@ -169,6 +169,23 @@ static int put_waiting(Filling *f) {
     return r == 0 ? 0 : store_failed(f, r);
 }
 
+/* Where several coordinators may serve, none does. And whoever brings requests is the one that heard of them last: it shows
+ * that it lives, and then falls silent. So those that start later give each request a minute, as a start does elsewhere. */
+static int look_round(Filling *f) {
+    OWN(arena_deinit) Arena arena;
+    StoreLook look = {.beat_count = 0};
+    arena_init(&arena);
+    int r = store_coordinator(f->store) != 0 ? store_look(f->store, 0, &arena, &look) : 0;
+    if (r != 0)
+        return store_failed(f, r);
+    for (size_t i = 0; i < look.beat_count; i++)
+        if (!look.beats[i].has_ended) {
+            buffer_add_text(f->reason, "a stack-coordinator uses this database: stop it");
+            return STORE_LOCKED;
+        }
+    return 0;
+}
+
 int filling_begin(Filling *f, Store *store, Buffer *reason) {
     *f = (Filling){.store = store, .reason = reason};
     arena_init(&f->texts);
@@ -176,7 +193,10 @@ int filling_begin(Filling *f, Store *store, Buffer *reason) {
     f->rows = calloc(TRANSFER_ROWS_MAX, sizeof *f->rows);
     if (f->rows == NULL)
         return store_failed(f, -ENOMEM);
-    int r = store_begin(store);
+    int r = look_round(f);
+    if (r != 0)
+        return r;
+    r = store_begin(store);
     if (r != 0)
         return store_failed(f, r);
     f->is_open = true;
@@ -187,6 +207,8 @@ int filling_begin(Filling *f, Store *store, Buffer *reason) {
 int filling_add(Filling *f, const StoredRow *row) {
     StoredRow *copy = &f->rows[f->row_count];
     *copy = *row;
+    if (copy->kind == STORED_REQUEST)
+        copy->as.request.heard_at = store_coordinator(f->store);
     int r = copy_texts(&f->texts, copy);
     if (r == 0)
         r = check_order(f, copy);

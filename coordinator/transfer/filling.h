@@ -26,7 +26,7 @@ typedef struct Filling {
     size_t project_count, project_capacity, project_at;
 } Filling;
 
-/* 0 | STORE_CONFLICT: the store is not empty | as store_put; a sentence about any but 0 in `reason`, of all functions here. */
+/* 0 | STORE_CONFLICT: the store is not empty | STORE_LOCKED: another coordinator uses it | as store_put; a sentence about any but 0 in `reason`, of all functions here. */
 int filling_begin(Filling *filling, Store *store, Buffer *reason) MUST_USE;
 /* Takes a copy. In a key's and a project's row the project's name is filled in. 0 | TRANSFER_REFUSED | as store_put. */
 int filling_add(Filling *filling, const StoredRow *row) MUST_USE;

@@ -1232,14 +1232,18 @@ static void dump_has_what_is_committed(void **state) {
     make_stacks(w);
     change_all(w);
     commit(w);
+    begin(w, "shop");
+    (void)add_stack(w, stack_row(w, 31, STACK_LEASED, "x", 2));
+    add_event(w, 2, slice_of("test-31"), "the last one");
+    commit(w);
     static int counts[STORED_KINDS];
     memset(counts, 0, sizeof counts);
     assert_int_equal(store_dump(w->store, count_row, counts), 0);
     assert_int_equal(counts[STORED_PROJECT], 1);
     assert_int_equal(counts[STORED_KEY], 1);
-    assert_int_equal(counts[STORED_STACK], 12);
+    assert_int_equal(counts[STORED_STACK], 13);
     assert_int_equal(counts[STORED_REQUEST], 1);
-    assert_int_equal(counts[STORED_EVENT], 1);
+    assert_int_equal(counts[STORED_EVENT], 2);
 }
 
 static void store_that_has_anything_is_not_filled(void **state) {

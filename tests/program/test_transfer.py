@@ -1,5 +1,5 @@
-"""`export` and `import`: the whole state from SQLite to PostgreSQL and back, after a disaster, and from the original's table;
-and every file that is refused, with nothing done."""
+"""`export` and `import`: the whole state from SQLite to PostgreSQL and back, after a disaster, and from the original's
+table; and every file that is refused, with nothing done."""
 
 import gzip
 import json
@@ -232,6 +232,37 @@ def test_nobodys_lease_ends_early(tmp_path, place, serve, engine):
     assert serve(second).http(client.key).call("renewLease", {"lease": lease}).status == 200
 
 
+def test_who_waits_has_a_minute_from_the_start_on_postgres_too(tmp_path, place, serve, server):
+    """Whoever does not renew loses his stack, the line moves on, and nobody is waited for for ever."""
+    first, second = place("sqlite"), place("postgres")
+    coordinator = serve(first)
+    client = coordinator.http(coordinator.project("shop", "--max-stacks", "2", "--expiry-grace", "1"))
+    kept = held(client, "kept")[1]
+    held(client, "lost", seconds=2)
+    waiting, _ = ask(client, "waiting", ifNone="wait")
+    ask(client, "never comes back", ifNone="wait")
+    coordinator.hang_up()
+    coordinator.kill()
+    first.export(tmp_path / "export")
+    second.take(tmp_path / "export")
+    coordinator = serve(second)
+    client = coordinator.http(client.key)
+    assert client.call("renewLease", {"lease": kept["lease"]["secret"]}).status == 200
+    until = time.monotonic() + 30
+    while (answer := client.call("requestStack", {**waiting, "waitSeconds": 5})).status == 202:
+        assert time.monotonic() < until, "nobody saw that the lease was lost"
+    assert answer.body["stackName"] == "test-2"
+    assert client.call("renewLease", {"lease": kept["lease"]["secret"]}).status == 200
+    # From the coordinator that serves, and not for ever: the one that brought him is gone.
+    heard_here = (
+        "SELECT count(*) FROM stack_coordinator.request r JOIN stack_coordinator.coordinator c ON c.id = r.heard_at "
+        "WHERE r.branch = 'never comes back' AND r.state = 0 AND r.is_heard AND c.beats > 2"
+    )
+    until = time.monotonic() + 12
+    while server.run(heard_here, second.options[1].rsplit("/", 1)[1]) != "1":
+        assert time.monotonic() < until, "nobody took him over"
+
+
 def test_an_export_beside_a_busy_daemon_is_of_one_moment(tmp_path, place, serve, engine):
     """An import checks what belongs together: counters and rows of different moments would not do."""
     busy = place(engine)
@@ -316,7 +347,9 @@ WRONG = {
     "a generation to come": (lambda x: replaced(x, "stack", generation=2**53 - 1), "is past the project's lastGen"),
     "a ticket to come": (lambda x: replaced(x, "request", -1, ticket=10**6), "is past the project's lastTicket"),
     "an event to come": (lambda x: replaced(x, "event", -1, id=10**6), "is past the project's lastEvent"),
-    "another count": (lambda x: replaced(x, "project", -1, queuedCount=1), "its queuedCount is 1, and there are 3"),
+    "fewer stacks": (lambda x: replaced(x, "project", -1, stackCount=1), "its stackCount is 1, and there are 6"),
+    "more of them leased": (lambda x: replaced(x, "project", -1, leasedCount=5), "leasedCount is 5, and there are 4"),
+    "fewer that wait": (lambda x: replaced(x, "project", -1, queuedCount=1), "its queuedCount is 1, and there are 3"),
     "a long line": (lambda x: replaced(x, "stack", note="x" * 300000), "it is longer than any row is"),
     "a key of two projects": (
         lambda x: replaced(x, "key", -1, id=json.loads(x[find(x, "key")])["id"]),
@@ -346,7 +379,7 @@ def test_a_store_that_is_in_use_or_has_something_takes_nothing(tmp_path, place, 
     there = place(engine)
     coordinator = serve(there)
     said = there.take(tmp_path / "exported", status=66)
-    assert "another stack-coordinator" in said and "no daemon uses" in said
+    assert "stack-coordinator" in said and "stop it" in said and "no daemon uses" in said
     coordinator.project("mine")
     coordinator.hang_up()
     assert coordinator.stop() == 0
@@ -416,9 +449,9 @@ def stack(name, stack_name, is_available, branch, modified, **more):
 
 
 TABLE = [
-    stack("web", "test-10", True, "feat/new", "2023-01-03T00:00:00.000Z", lastDeployedCommit="abc"),
+    stack("web", "test-10", True, "feat/new", "2023-01-01T00:00:00.000Z", lastDeployedCommit="abc"),
     project("web"),
-    stack("web", "test-2", True, "main", "2023-01-01T00:00:00.000Z"),
+    stack("web", "test-2", True, "main", "2023-01-03T00:00:00.000Z"),
     stack("web", "test-1", False, "feat/busy", "2023-01-02T00:00:00.000Z"),
     project("web-long", prefix="e2e-", initialCommit="f1r57", _ct="2021-12-31T23:59:59Z"),
     stack("web-long", "e2e-1", True, "main", "2023-01-04T00:00:00.500Z"),
@@ -479,8 +512,8 @@ def test_the_originals_table_comes_along(tmp_path, place, serve, engine, form):
     }  # fmt: skip
     assert coordinator.http(KEYS["Mobile App"]).call("listStacks").body == {"stacks": []}
     # The busy one is its job's until somebody with the key releases it; the oldest of the others comes first.
-    assert client.call("requestStack", {"branch": "feat/other"}).body["stackName"] == "test-2"
-    assert client.call("requestStack", {"branch": "feat/more"}).body["stackName"] == "test-10"
+    assert client.call("requestStack", {"branch": "feat/other"}).body["stackName"] == "test-10"
+    assert client.call("requestStack", {"branch": "feat/more"}).body["stackName"] == "test-2"
     assert client.call("requestStack", {"branch": "feat/third"}).body["stackName"] == "test-3"
     assert client.call("releaseStack", {"stackName": "test-1"}).body == {"message": "Stack test-1 released"}
     got = held(client, "feat/busy")[1]
