@@ -22,6 +22,7 @@ typedef enum FieldKind {
     FIELD_OBJECT,  /* nested struct at offset, described by `of` */
     FIELD_LIST,    /* a FieldList at offset: elements described by `of`. Encode only */
     FIELD_JSON,    /* Slice of JSON text, encoded verbatim; absent is left out. Not decoded */
+    FIELD_HEX,     /* uint8_t[max], as 2 × max lower-case hex digits; absent: zeros */
 } FieldKind;
 
 typedef struct FieldTable FieldTable;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/random.h"
 
 /* Where in the message we are: a chain of names on the stack. */
 typedef struct Place {
@@ -134,6 +135,15 @@ static int decode_boolean(const Reader *reader, const Place *place, const json_t
     return 0;
 }
 
+static int decode_hex(const Reader *reader, const Place *place, const Field *field, const json_t *value, void *out) {
+    Slice text = {.ptr = json_string_value(value), .len = json_string_length(value)};
+    if (hex_decode(text, out, (size_t)field->max))
+        return 0;
+    char predicate[PREDICATE_SIZE];
+    (void)snprintf(predicate, sizeof predicate, "must be %" PRId64 " hexadecimal digits", 2 * field->max);
+    return refuse(reader, place, predicate);
+}
+
 static int decode_choice(const Reader *reader, const Place *place, const Field *field, const json_t *value, int *out) {
     Slice text = {.ptr = json_string_value(value), .len = json_string_length(value)};
     const int first = (int)field->min;
@@ -180,6 +190,8 @@ static int decode_field(const Reader *reader, const Place *place, const Field *f
         return decode_choice(reader, place, field, value, member);
     case FIELD_OBJECT:
         return decode_nested(reader, place, field, value, out);
+    case FIELD_HEX:
+        return decode_hex(reader, place, field, value, member);
     case FIELD_TIME:
     case FIELD_LIST:
     case FIELD_JSON:
@@ -274,6 +286,9 @@ void fields_clear(const FieldTable *table, void *out) {
             break;
         case FIELD_LIST:
             *(FieldList *)member = (FieldList){.items = NULL};
+            break;
+        case FIELD_HEX:
+            memset(member, 0, (size_t)field->max);
             break;
         }
     }

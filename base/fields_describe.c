@@ -88,6 +88,9 @@ static void describe_field(const Field *field, Buffer *out) {
     case FIELD_JSON:
         buffer_add_text(out, "\"$comment\":\"any JSON\"");
         break;
+    case FIELD_HEX:
+        buffer_printf(out, "\"type\":\"string\",\"pattern\":\"^[0-9a-f]{%lld}$\"", 2 * (long long)field->max);
+        break;
     }
     if (field->doc != NULL) {
         add_member(out, "description");

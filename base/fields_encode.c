@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/random.h"
 
 static const void *member_of(const void *structure, size_t offset) {
     return (const char *)structure + offset;
@@ -38,6 +39,7 @@ static bool is_present(const Field *field, const void *in) {
         return !field->of->has_presence || *(const bool *)member_of(in, field->of->presence);
     case FIELD_BOOLEAN:
     case FIELD_LIST:
+    case FIELD_HEX:
         break;
     }
     return true;
@@ -49,6 +51,16 @@ static void encode_time(int64_t wall_ms, Buffer *out) {
     clock_format_iso(wall_ms, text + 1);
     text[CLOCK_ISO_SIZE] = '"'; /* over the NUL */
     buffer_add(out, text, sizeof text);
+}
+
+static void encode_hex(const void *bytes, size_t size, Buffer *out) {
+    char *at = buffer_reserve(out, 2 * size + 3);
+    if (at == NULL)
+        return;
+    at[0] = '"';
+    hex_encode(bytes, size, at + 1);
+    at[2 * size + 1] = '"'; /* over the NUL */
+    buffer_grew(out, 2 * size + 2);
 }
 
 static void encode_list(const FieldTable *table, const FieldList *list, Buffer *out) {
@@ -87,6 +99,9 @@ static void encode_value(const Field *field, const void *in, Buffer *out) {
         break;
     case FIELD_JSON:
         buffer_add_slice(out, *(const Slice *)member);
+        break;
+    case FIELD_HEX:
+        encode_hex(member, (size_t)field->max, out);
         break;
     }
 }

@@ -31,6 +31,14 @@
 #define WAIT_SECONDS_MAX 25
 #define QUEUE_LENGTH_MAX 100000 /* requests waiting in one project */
 #define STACK_COUNT_MAX 1000000
+#define ROW_NUMBER_MAX                                                                                                 \
+    ((INT64_C(1) << 42) - 1) /* stacks, tickets, events of one project: what every engine has room for */
+#define EXACT_NUMBER_MAX ((INT64_C(1) << 53) - 1) /* generations and times: what every JSON reader keeps exactly */
+
+/* What is brought along in files. */
+#define TRANSFER_LINE_MAX (256 * 1024)         /* bytes of a line of an export */
+#define TRANSFER_ROWS_MAX 256                  /* rows that go into a store at once */
+#define ORIGINAL_BYTES_MAX (256 * 1024 * 1024) /* of the original's table, read as a whole */
 
 /* What the service holds at once. */
 #define BATCH_MAX 256                    /* operations of one transaction */

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/cleanup.h"
+#include "base/slice.h"
 
 typedef struct Random Random;
 struct Random {
@@ -26,3 +26,5 @@ uint64_t seeded_random_below(SeededRandom *random, uint64_t bound);
 
 /* Writes 2 × size lower-case hex digits and a NUL. */
 void hex_encode(const void *data, size_t size, char *out);
+/* False: `text` is not exactly 2 × size lower-case hex digits; *out is then partly written. */
+bool hex_decode(Slice text, void *out, size_t size);

@@ -187,7 +187,7 @@ static const struct {
 
 /* --- the call --- */
 
-static int complain(const Admin *admin, int code, Slice text) {
+int admin_complain(const Admin *admin, int code, Slice text) {
     OWN(buffer_deinit) Buffer printable;
     buffer_init(&printable, BODY_MAX);
     log_add_printable(&printable, text);
@@ -210,7 +210,7 @@ static int explain_silence(const Admin *admin, const char *socket, int error, co
                       socket);
     else
         buffer_add_slice(&text, buffer_slice(reason));
-    return complain(admin, outcome_row(outcome)->exit_code, buffer_slice(&text));
+    return admin_complain(admin, outcome_row(outcome)->exit_code, buffer_slice(&text));
 }
 
 static int explain_problem(const Admin *admin, const json_t *body) {
@@ -218,8 +218,8 @@ static int explain_problem(const Admin *admin, const json_t *body) {
     const char *detail = json_string_value(json_object_get(body, "detail"));
     Outcome outcome = outcome_by_code(slice_of(code != NULL ? code : ""));
     int exit_code = outcome != OUTCOME_COUNT ? outcome_row(outcome)->exit_code : EXIT_BROKEN;
-    return complain(admin, exit_code,
-                    slice_of(detail != NULL ? detail : "the coordinator refused, and did not say why"));
+    return admin_complain(admin, exit_code,
+                          slice_of(detail != NULL ? detail : "the coordinator refused, and did not say why"));
 }
 
 /* 0 with the answer's body | an exit code, told. */
@@ -227,7 +227,7 @@ static int call(const Admin *admin, Slice body, json_t **out) {
     OWN(freep) char *url = NULL;
     OWN(freep) char *folder = realpath(admin->data_dir, NULL); /* NULL: not there, and so is no daemon */
     if (asprintf(&url, "ipc://%s/control.sock", folder != NULL ? folder : admin->data_dir) < 0)
-        return complain(admin, EXIT_BROKEN, slice_of("out of memory"));
+        return admin_complain(admin, EXIT_BROKEN, slice_of("out of memory"));
     const char *socket = url + strlen("ipc://");
     OWN(buffer_deinit) Buffer message, answer, reason;
     buffer_init(&message, BODY_MAX);
@@ -237,7 +237,7 @@ static int call(const Admin *admin, Slice body, json_t **out) {
     buffer_add_slice(&message, body);
     buffer_add_char(&message, '}');
     if (buffer_error(&message) != 0)
-        return complain(admin, EXIT_USAGE, slice_of("the arguments are too long"));
+        return admin_complain(admin, EXIT_USAGE, slice_of("the arguments are too long"));
 
     const RpcTarget target = {.url = url, .answer_max = ANSWER_MAX};
     int64_t timeout_ms = admin->verb == VERB_BACKUP ? BACKUP_TIMEOUT_MS : CALL_TIMEOUT_MS;
@@ -248,7 +248,7 @@ static int call(const Admin *admin, Slice body, json_t **out) {
     OWN(json_decrefp) json_t *envelope = NULL;
     JsonProblem problem;
     if (json_parse(buffer_slice(&answer), ANSWER_DEPTH_MAX, &envelope, &problem) != 0)
-        return complain(admin, EXIT_BROKEN, slice_of("the coordinator's answer cannot be read"));
+        return admin_complain(admin, EXIT_BROKEN, slice_of("the coordinator's answer cannot be read"));
     json_t *content = json_object_get(envelope, "body");
     if (json_integer_value(json_object_get(envelope, "status")) != 200)
         return explain_problem(admin, content);
@@ -278,11 +278,11 @@ static int call_for_rest(const Admin *admin, const char *member, json_t *list) {
         if (code != 0)
             return code;
         if (json_array_extend(all, json_object_get(more, member)) != 0)
-            return complain(admin, EXIT_BROKEN, slice_of("out of memory"));
+            return admin_complain(admin, EXIT_BROKEN, slice_of("out of memory"));
         (void)json_object_del(list, "next");
         json_t *further = json_object_get(more, "next");
         if (further != NULL && json_object_set(list, "next", further) != 0)
-            return complain(admin, EXIT_BROKEN, slice_of("out of memory"));
+            return admin_complain(admin, EXIT_BROKEN, slice_of("out of memory"));
     }
     return 0;
 }
@@ -295,26 +295,44 @@ static ViewStyle style_of(FILE *output) {
                        .now_ms = clock_wall_ms(clock_system())};
 }
 
+static int put_out(const Admin *admin, const Buffer *out) {
+    if (out->len == 0 || buffer_error(out) != 0)
+        return admin_complain(admin, EXIT_BROKEN, slice_of("out of memory"));
+    if (fwrite(out->data, 1, out->len, admin->output) != out->len || fflush(admin->output) != 0)
+        return admin_complain(admin, EXIT_BROKEN, slice_of(strerror(errno)));
+    return 0;
+}
+
+static void add_json(const json_t *body, Buffer *out) {
+    OWN(freep) char *text = json_dumps(body, JSON_COMPACT | JSON_ENSURE_ASCII);
+    if (text != NULL)
+        buffer_printf(out, "%s\n", text);
+}
+
+int admin_print_result(const Admin *admin, const json_t *body, Slice text) {
+    OWN(buffer_deinit) Buffer out;
+    buffer_init(&out, ANSWER_MAX);
+    if (admin->options->is_json)
+        add_json(body, &out);
+    else
+        buffer_add_slice(&out, text);
+    return put_out(admin, &out);
+}
+
 static int print(const Admin *admin, const json_t *body) {
     OWN(buffer_deinit) Buffer out;
     buffer_init(&out, 2 * (size_t)ANSWER_MAX);
     if (admin->options->is_json) {
-        OWN(freep) char *text = json_dumps(body, JSON_COMPACT | JSON_ENSURE_ASCII);
-        if (text != NULL)
-            buffer_printf(&out, "%s\n", text);
+        add_json(body, &out);
     } else {
         const ViewStyle style = style_of(admin->output);
         const char *subject = admin->argument_count > 0 ? admin->arguments[0] : NULL;
         admin_print(admin->options, &style, admin->verb, subject, body, &out);
     }
-    if (out.len == 0 || buffer_error(&out) != 0)
-        return complain(admin, EXIT_BROKEN, slice_of("out of memory"));
-    if (fwrite(out.data, 1, out.len, admin->output) != out.len || fflush(admin->output) != 0)
-        return complain(admin, EXIT_BROKEN, slice_of(strerror(errno)));
-    return 0;
+    return put_out(admin, &out);
 }
 
-int admin_run(const Admin *admin) {
+int admin_ask(const Admin *admin, json_t **answer) {
     OWN(buffer_deinit) Buffer body;
     buffer_init(&body, BODY_MAX);
     int code = verbs[admin->verb].build(admin, &body);
@@ -324,9 +342,13 @@ int admin_run(const Admin *admin) {
         buffer_add_char(&body, '{');
     buffer_add_char(&body, '}');
     if (buffer_error(&body) != 0)
-        return complain(admin, EXIT_USAGE, slice_of("the arguments are too long"));
+        return admin_complain(admin, EXIT_USAGE, slice_of("the arguments are too long"));
+    return call(admin, buffer_slice(&body), answer);
+}
+
+int admin_run(const Admin *admin) {
     OWN(json_decrefp) json_t *answer = NULL;
-    code = call(admin, buffer_slice(&body), &answer);
+    int code = admin_ask(admin, &answer);
     if (code == 0 && list_member(admin->verb) != NULL)
         code = call_for_rest(admin, list_member(admin->verb), answer);
     return code == 0 ? print(admin, answer) : code;

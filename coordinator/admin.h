@@ -4,13 +4,14 @@
  */
 #pragma once
 
+#include <jansson.h>
 #include <stdio.h>
 
 #include "coordinator/options.h"
 
 typedef struct Admin {
     const CoordinatorOptions *options;
-    VerbId verb; /* any but VERB_SERVE */
+    VerbId verb; /* any but VERB_SERVE, VERB_EXPORT, VERB_IMPORT */
     const char *const *arguments;
     int argument_count;
     const char *data_dir;
@@ -19,3 +20,9 @@ typedef struct Admin {
 
 /* The exit code; what went wrong was told on `errors`. */
 int admin_run(const Admin *admin);
+/* The same, and what was answered is not printed but put into *answer, a new reference. */
+int admin_ask(const Admin *admin, json_t **answer) MUST_USE;
+/* Tells the text, a sentence made printable, and returns `code`. */
+int admin_complain(const Admin *admin, int code, Slice text);
+/* Prints `body` as JSON if the options say so, else `text`. The exit code. */
+int admin_print_result(const Admin *admin, const json_t *body, Slice text) MUST_USE;

@@ -45,7 +45,7 @@ static void raise_file_limit(const Logger *log) {
 }
 
 /* Who can write the folder can put files of his own in the place of ours. One that is not there yet the store makes. */
-static int check_data_dir(const char *path, Buffer *reason) {
+int coordinator_check_data_dir(const char *path, Buffer *reason) {
     struct stat status;
     if (stat(path, &status) != 0) {
         int error = -errno;
@@ -70,7 +70,7 @@ static int check_data_dir(const char *path, Buffer *reason) {
 }
 
 static int open_store(Coordinator *c, Buffer *reason) {
-    int error = check_data_dir(c->deps.data_dir, reason);
+    int error = coordinator_check_data_dir(c->deps.data_dir, reason);
     if (error != 0)
         return error;
     if (asprintf(&c->program, "%s %s", coordinator_program.name, coordinator_program.version) < 0) {

@@ -25,6 +25,9 @@ typedef struct CoordinatorDeps {
     void *on_broken_arg;
 } CoordinatorDeps;
 
+/* Whether the folder is one to keep data in: 0, also when it is not there yet | -errno, with one sentence in `reason`; -EPERM:
+ * it is somebody else's, or everybody's. */
+int coordinator_check_data_dir(const char *path, Buffer *reason) MUST_USE;
 /* Open for requests, with the line `ready` logged. 0 | -errno | -EIO, with one sentence in `reason`. */
 int coordinator_new(Coordinator **out, const CoordinatorDeps *deps, Buffer *reason) MUST_USE;
 /* Reads the certificate of --https again. */

@@ -12,6 +12,7 @@
 #include "coordinator/admin.h"
 #include "coordinator/notify.h"
 #include "coordinator/store_choice.h"
+#include "coordinator/transfer_verbs.h"
 
 enum { EXIT_START = 1 };
 
@@ -143,6 +144,8 @@ static int run(const CoordinatorOptions *options, const Parsed *parsed, const Co
                          .input = stdin,
                          .output = stdout,
                          .errors = stderr};
+    if (admin.verb == VERB_EXPORT || admin.verb == VERB_IMPORT)
+        return transfer_run(&admin, outside);
     return admin_run(&admin);
 }
 

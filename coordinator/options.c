@@ -34,24 +34,22 @@ static const Option common[] = {
             "stack-coordinator in $XDG_STATE_HOME (~/.local/state)."},
 };
 
+/* clang-format off */
+#define ROWS_STORE \
+    {.flag = "--store", .argument = "URL", .kind = OPTION_TEXT, .offset = offsetof(CoordinatorOptions, store), \
+     .doc = "Where the rows are kept: sqlite (the default), a file in the data folder; or a PostgreSQL server, " \
+            "postgres://USER@HOST/DATABASE, without a password."}, \
+    {.environment = "STACK_COORDINATOR_STORE", .kind = OPTION_TEXT, \
+     .offset = offsetof(CoordinatorOptions, store_environment), \
+     .doc = "Like --store, and the URL may hold a password, which everybody on the machine can read in a command " \
+            "line."}, \
+    {.flag = "--store-file", .argument = "FILE", .environment = "STACK_COORDINATOR_STORE_FILE", .kind = OPTION_TEXT, \
+     .offset = offsetof(CoordinatorOptions, store_file), \
+     .doc = "A file with that URL in it, password and all. PGPASSFILE and ~/.pgpass are read too."}
+/* clang-format on */
+
 static const Option serve_options[] = {
-    {.flag = "--store",
-     .argument = "URL",
-     .kind = OPTION_TEXT,
-     .offset = offsetof(CoordinatorOptions, store),
-     .doc = "Where the rows are kept: sqlite (the default), a file in the data folder; or a PostgreSQL server, "
-            "postgres://USER@HOST/DATABASE, without a password."},
-    {.environment = "STACK_COORDINATOR_STORE",
-     .kind = OPTION_TEXT,
-     .offset = offsetof(CoordinatorOptions, store_environment),
-     .doc =
-         "Like --store, and the URL may hold a password, which everybody on the machine can read in a command line."},
-    {.flag = "--store-file",
-     .argument = "FILE",
-     .environment = "STACK_COORDINATOR_STORE_FILE",
-     .kind = OPTION_TEXT,
-     .offset = offsetof(CoordinatorOptions, store_file),
-     .doc = "A file with that URL in it, password and all. PGPASSFILE and ~/.pgpass are read too."},
+    ROWS_STORE,
     {.flag = "--http",
      .argument = "ADDRESS",
      .environment = "STACK_COORDINATOR_HTTP",
@@ -198,6 +196,22 @@ static const Option history_options[] = {
     ROW_JSON,
 };
 
+static const Option export_options[] = {ROWS_STORE, ROW_JSON};
+static const Option import_options[] = {
+    ROWS_STORE,
+    {.flag = "--from-original",
+     .kind = OPTION_FLAG,
+     .offset = offsetof(CoordinatorOptions, is_original),
+     .doc = "FILE has the items of test-stack-orchestrator's DynamoDB table, as `aws dynamodb scan` or an export of "
+            "the table to S3 prints them."},
+    {.flag = "--rename",
+     .argument = "OLD=NEW",
+     .kind = OPTION_LIST,
+     .offset = offsetof(CoordinatorOptions, renames),
+     .doc = "Call a project of the original NEW, where its own name is none here. May be given several times."},
+    ROW_JSON,
+};
+
 #define OPTIONS(rows) .options = (rows), .option_count = COUNT_OF(rows)
 #define ARGUMENTS(words, least, most) .arguments = (words), .min_arguments = (least), .max_arguments = (most)
 
@@ -305,6 +319,31 @@ static const Verb verbs[VERB_COUNT] = {
                      .summary = "Copy the database to a new file while the coordinator runs.",
                      .details =
                          "The file is written by the daemon, so it must be able to write there; it must not exist."},
+    [VERB_EXPORT] =
+        {.id = VERB_EXPORT,
+         .path = "export",
+         ARGUMENTS("FILE", 1, 1),
+         OPTIONS(export_options),
+         .summary = "Write everything to a new file of JSON lines, for `import`.",
+         .details =
+             "The state of one moment: projects, keys, stacks, leases, the queue, requests that are over, the history. "
+             "The file has no keys, but what they are checked by, and what leases are signed with: it is made for its "
+             "owner alone. It must not exist.\n\n"
+             "With or without a daemon. Beside one whose rows are in the data folder a copy is made there first and "
+             "removed afterwards: be the daemon's user, or root. A PostgreSQL server is asked itself: say --store as "
+             "for `serve`."},
+    [VERB_IMPORT] =
+        {.id = VERB_IMPORT,
+         .path = "import",
+         ARGUMENTS("FILE", 1, 1),
+         OPTIONS(import_options),
+         .summary = "Fill an empty store with what `export` wrote, or with the original's table.",
+         .details =
+             "All of it or nothing. The store must be empty, and no daemon may use it. Leases go on with "
+             "their "
+             "secrets and their full length, the queue keeps its order, and generations go on growing.\n\n"
+             "With --from-original: projects with their keys, and stacks; one that is not available becomes a plain "
+             "lease, which holds until somebody releases the stack."},
 };
 
 const Program coordinator_program = {
@@ -315,7 +354,8 @@ const Program coordinator_program = {
         "A team shares a handful of test environments, called stacks. `serve` runs the daemon that lends them out, "
         "each "
         "to one job at a time, best the one that holds the job's branch already. The other verbs speak to the running "
-        "daemon of a data folder over control.sock in it; who may open that socket is admin.\n\n"
+        "daemon of a data folder over control.sock in it; who may open that socket is admin. `export` and `import` do "
+        "without one.\n\n"
         "Files: stacks.db with stacks.db-log and stacks.db-wal, lock and control.sock in the data folder.\n\n"
         "Exit codes: 0 done; 64 wrong usage; 66 no such project, stack or key, or not in this state; 69 no daemon "
         "answers; 70 something broke; 77 not allowed to open the control socket. `serve`: 0 after SIGTERM, 1 when it "

@@ -26,6 +26,8 @@ typedef struct CoordinatorOptions {
     int outcome; /* ReleaseOutcome */
     bool is_now;
     int64_t limit;
+    bool is_original; /* import: the table of the original */
+    OptionList renames;
 } CoordinatorOptions;
 
 typedef enum VerbId {
@@ -46,6 +48,8 @@ typedef enum VerbId {
     VERB_QUEUE,
     VERB_HISTORY,
     VERB_BACKUP,
+    VERB_EXPORT,
+    VERB_IMPORT,
     VERB_COUNT,
 } VerbId;
 

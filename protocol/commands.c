@@ -7,7 +7,6 @@
 #include "protocol/rules.h"
 #include "protocol/tables.h"
 
-#define GENERATION_MAX ((INT64_C(1) << 53) - 1) /* what every JSON reader keeps exactly */
 #define KEY_ID_MAX 64
 #define IMPORTED_KEY_MIN 8
 #define IMPORTED_KEY_MAX 200
@@ -149,7 +148,7 @@ const FieldTable cancel_request_command = TABLE("CancelRequest", cancel_request_
 /* ---- stacks ---- */
 
 static const Field list_stacks_rows[] = {
-    INTEGER("after", after, .min = 0, .max = GENERATION_MAX, .doc = "Only stacks with a higher number"),
+    INTEGER("after", after, .min = 0, .max = EXACT_NUMBER_MAX, .doc = "Only stacks with a higher number"),
     INTEGER("limit", limit, .min = 1, .max = STACK_COUNT_MAX, .doc = "At most so many; all when absent"),
     WHOSE_PROJECT,
 };
@@ -158,14 +157,14 @@ const FieldTable list_stacks_command = TABLE("ListStacks", list_stacks_rows);
 const FieldTable delete_last_stack_command = {.name = "DeleteLastStack", .size = sizeof(Command)};
 
 static const Field list_queue_rows[] = {
-    INTEGER("after", after, .min = 0, .max = GENERATION_MAX, .doc = "Only requests with a higher ticket"),
+    INTEGER("after", after, .min = 0, .max = EXACT_NUMBER_MAX, .doc = "Only requests with a higher ticket"),
     INTEGER("limit", limit, .min = 1, .max = STACK_COUNT_MAX, .doc = "At most so many; all when absent"),
     WHOSE_PROJECT,
 };
 const FieldTable list_queue_command = TABLE("ListQueue", list_queue_rows);
 
 static const Field list_events_rows[] = {
-    INTEGER("after", after, .min = 0, .max = GENERATION_MAX,
+    INTEGER("after", after, .min = 0, .max = EXACT_NUMBER_MAX,
             .doc = "Only events with a higher id; absent: the latest ones"),
     INTEGER("limit", limit, .min = 1, .max = EVENT_PAGE_MAX, .doc = "At most so many; 200 when absent"),
     STACK_NAME(.doc = "Only events of this stack"),

@@ -25,8 +25,9 @@ static void remember(Objects *objects, const FieldTable *table) {
 
 static const char *kind_name(FieldKind kind) {
     static const char *const names[] = {
-        [FIELD_TEXT] = "text", [FIELD_INTEGER] = "integer", [FIELD_BOOLEAN] = "boolean", [FIELD_CHOICE] = "choice",
-        [FIELD_TIME] = "time", [FIELD_OBJECT] = "object",   [FIELD_LIST] = "list of",    [FIELD_JSON] = "JSON",
+        [FIELD_TEXT] = "text",     [FIELD_INTEGER] = "integer", [FIELD_BOOLEAN] = "boolean",
+        [FIELD_CHOICE] = "choice", [FIELD_TIME] = "time",       [FIELD_OBJECT] = "object",
+        [FIELD_LIST] = "list of",  [FIELD_JSON] = "JSON",       [FIELD_HEX] = "hex",
     };
     return names[kind];
 }
@@ -56,6 +57,9 @@ static void add_bounds(const Field *field, Buffer *out) {
     case FIELD_OBJECT:
     case FIELD_LIST:
     case FIELD_JSON:
+        break;
+    case FIELD_HEX:
+        buffer_printf(out, "%" PRId64 " bytes", field->max);
         break;
     }
 }

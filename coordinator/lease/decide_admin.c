@@ -3,9 +3,6 @@
 
 #include "lease/queue.h"
 
-#define MAX_HOLD_SECONDS_DEFAULT (24 * 3600)
-#define EXPIRY_GRACE_SECONDS_DEFAULT 15
-
 int want_project(WorkingSet *set, const Command *command) {
     (void)set; /* every set has its project's row */
     (void)command;
@@ -145,17 +142,10 @@ int decide_create_project(Task *t) {
     if (r != DECISION_DONE)
         return r;
     /* A deleted project's row is taken over, its counters go on: generations never come again. */
-    ProjectRow project = {
-        .name = set->project_name,
-        .prefix = SLICE_LITERAL("test-"),
-        .max_hold_seconds = MAX_HOLD_SECONDS_DEFAULT,
-        .expiry_grace_seconds = EXPIRY_GRACE_SECONDS_DEFAULT,
-        .created_ms = t->moment->wall_ms,
-        .first_unused = 1,
-        .last_generation = set->project.last_generation,
-        .last_ticket = set->project.last_ticket,
-        .last_event = set->project.last_event,
-    };
+    ProjectRow project = project_row_new(set->project_name, t->moment->wall_ms);
+    project.last_generation = set->project.last_generation;
+    project.last_ticket = set->project.last_ticket;
+    project.last_event = set->project.last_event;
     for (size_t i = 0; i < sizeof(project.lease_key); i++)
         project.lease_key[i] = t->command->lease_key[i];
     r = apply_settings(t, &project);

@@ -1,5 +1,20 @@
 #include "lease/rows.h"
 
+#define MAX_HOLD_SECONDS_DEFAULT (24 * 3600)
+#define EXPIRY_GRACE_SECONDS_DEFAULT 15
+
+ProjectRow project_row_new(Slice name, int64_t created_ms) {
+    return (ProjectRow){.name = name,
+                        .prefix = SLICE_LITERAL("test-"),
+                        .max_hold_seconds = MAX_HOLD_SECONDS_DEFAULT,
+                        .expiry_grace_seconds = EXPIRY_GRACE_SECONDS_DEFAULT,
+                        .created_ms = created_ms,
+                        .first_unused = 1};
+}
+
+const char *const request_state_names[] = {
+    [REQUEST_QUEUED] = "queued", [REQUEST_LIVE] = "live", [REQUEST_OVER] = "over", NULL};
+
 const char *const request_why_names[] = {
     [WHY_NONE] = "",
     [WHY_RELEASED] = "released",

@@ -24,6 +24,9 @@ typedef struct ProjectRow {
     int64_t last_generation, last_ticket, last_event;
 } ProjectRow;
 
+/* What a new one is unless somebody says otherwise; its lease key is left to the caller. */
+ProjectRow project_row_new(Slice name, int64_t created_ms);
+
 /* A lease lives on its stack's row while it lasts; a request row exists beside it when requestId or leaseSeconds was sent. */
 typedef struct StackRow {
     int64_t number; /* ≥ 1 */
@@ -60,6 +63,7 @@ typedef struct StackRow {
 } StackRow;
 
 typedef enum RequestState { REQUEST_QUEUED, REQUEST_LIVE, REQUEST_OVER } RequestState;
+extern const char *const request_state_names[]; /* "queued", … ; NULL-terminated */
 typedef enum RequestWhy {
     WHY_NONE,
     WHY_RELEASED,

@@ -38,9 +38,9 @@ static const struct {
     {STACK_RETIRING, STACK_REST, STACK_GONE},
 };
 
-static const char *const state_names[] = {
+const char *const stack_state_names[] = {
     [STACK_AVAILABLE] = "available",     [STACK_LEASED] = "leased",     [STACK_DIRTY] = "dirty",
-    [STACK_QUARANTINED] = "quarantined", [STACK_RETIRING] = "retiring", [STACK_GONE] = "gone",
+    [STACK_QUARANTINED] = "quarantined", [STACK_RETIRING] = "retiring", [STACK_GONE] = NULL,
 };
 
 bool stack_state_next(StackState from, StackEvent event, StackState *to) {
@@ -54,5 +54,5 @@ bool stack_state_next(StackState from, StackEvent event, StackState *to) {
 }
 
 const char *stack_state_name(StackState state) {
-    return state_names[state];
+    return state == STACK_GONE ? "gone" : stack_state_names[state];
 }

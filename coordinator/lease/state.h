@@ -44,5 +44,6 @@ typedef enum StackEvent {
 
 /* False: the table has no such row; *to untouched. */
 bool stack_state_next(StackState from, StackEvent event, StackState *to);
-/* "available", …; "gone" is never stored. */
+/* "available", …; NULL-terminated: "gone" is never stored. */
+extern const char *const stack_state_names[];
 const char *stack_state_name(StackState state);

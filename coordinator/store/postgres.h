@@ -11,8 +11,8 @@
  * order. An error makes the server skip everything up to the sync, so a COMMIT behind it never happens.
  *
  * postgres_connection.c connects and refuses what cannot be trusted; postgres_pipeline.c sends and receives;
- * postgres_resolve.c finds out about a COMMIT that was not answered; postgres_load.c, _save.c, _read.c, _prune.c do the
- * rest; postgres_others.c is about the other coordinators, whose calls postgres_listener.c hears on a session of its own;
+ * postgres_resolve.c finds out about a COMMIT that was not answered; postgres_load.c, _save.c, _read.c, _prune.c,
+ * _transfer.c do the rest; postgres_others.c is about the other coordinators, whose calls postgres_listener.c hears on a session of its own;
  * postgres_columns.c and postgres_statements.c know the tables.
  */
 #pragma once
@@ -75,6 +75,15 @@ typedef enum PostgresStatement {
     PG_LIST_WATCHED_REQUESTS_OF,
     PG_COUNT_PROJECTS_KEYS,
     PG_COUNT_STACKS,
+    PG_DUMP_BEGIN,
+    PG_DUMP_PROJECTS,
+    PG_DUMP_KEYS,
+    PG_DUMP_STACKS,
+    PG_DUMP_REQUESTS,
+    PG_DUMP_EVENTS,
+    PG_PUT_LOCK,
+    PG_PUT_PATIENCE,
+    PG_PUT_CHECK,
     PG_PRUNE_EVENTS,
     PG_PRUNE_REQUESTS,
     PG_PRUNE_WRITERS,
@@ -214,6 +223,13 @@ int postgres_load(Store *store, WorkingSet **sets, size_t count) MUST_USE;
 /* postgres_save.c */
 int postgres_save(Store *store, WorkingSet **sets, size_t count) MUST_USE;
 int postgres_save_key_used(Store *store, Slice id, int64_t wall_ms) MUST_USE;
+int postgres_send_rows(PostgresStore *s, PostgresStatement statement, const Table *table, RowChange change,
+                       const Rows *rows) MUST_USE;
+/* The number of this transaction, in each project it changed: all of it is there if that is in one of them. */
+int postgres_note_transaction(PostgresStore *s, const Rows *changed) MUST_USE;
+/* postgres_transfer.c */
+int postgres_dump(Store *store, StoredRowReader *each, void *arg) MUST_USE;
+int postgres_put(Store *store, const StoredRow *rows, size_t count) MUST_USE;
 /* postgres_read.c */
 int postgres_read(Store *store, const ReadQuery *query, const StoreRows *rows) MUST_USE;
 int postgres_find_key(Store *store, Slice id, Arena *arena, KeyRow *key, ProjectRow *project) MUST_USE;

@@ -118,8 +118,8 @@ static bool is_told(const Table *table, size_t column, RowChange change) {
     return change == ROW_NEW ? !is_guard : change == ROW_CHANGED || is_key || is_guard;
 }
 
-static int send_rows(PostgresStore *s, PostgresStatement statement, const Table *table, RowChange change,
-                     const Rows *rows) {
+int postgres_send_rows(PostgresStore *s, PostgresStatement statement, const Table *table, RowChange change,
+                       const Rows *rows) {
     arguments_clear(&s->arguments);
     if (table->belongs_to_project)
         arguments_add_projects(&s->arguments, rows);
@@ -137,8 +137,7 @@ static int gather_changed(PostgresStore *s, WorkingSet *const *sets, size_t coun
     return r;
 }
 
-/* The number of this transaction, in each project it changed: all of it is there if that is in one of them. */
-static int note_transaction(PostgresStore *s, const Rows *changed) {
+int postgres_note_transaction(PostgresStore *s, const Rows *changed) {
     s->number++;
     (void)snprintf(s->noted_project, sizeof s->noted_project, "%.*s", SLICE_PRINT(changed->projects[0]));
     arguments_clear(&s->arguments);
@@ -159,9 +158,9 @@ static int save_all(PostgresStore *s, WorkingSet *const *sets, size_t count) {
         Rows rows;
         r = gather_rows(s, sets, count, writes[i].part, writes[i].change, &rows);
         if (r == 0 && rows.count > 0)
-            r = send_rows(s, writes[i].statement, writes[i].table, writes[i].change, &rows);
+            r = postgres_send_rows(s, writes[i].statement, writes[i].table, writes[i].change, &rows);
     }
-    return r == 0 ? note_transaction(s, &changed) : r;
+    return r == 0 ? postgres_note_transaction(s, &changed) : r;
 }
 
 int postgres_save(Store *store, WorkingSet **sets, size_t count) {

@@ -150,6 +150,18 @@ static const Statement statements[PG_STATEMENT_COUNT] = {
                                         "(SELECT count(*) FROM api_key WHERE revoked_ms = 0)"},
     [PG_COUNT_STACKS] = {.text = "SELECT state, count(*) FROM stack GROUP BY state"},
 
+    /* Everything, of one moment: what is committed later is not seen. */
+    [PG_DUMP_BEGIN] = {.text = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"},
+    [PG_DUMP_PROJECTS] = {.text = "SELECT p.name, {project} FROM project p ORDER BY p.name"},
+    [PG_DUMP_KEYS] = {.text = "SELECT k.project, {key} FROM api_key k ORDER BY k.project, k.created_ms, k.id"},
+    [PG_DUMP_STACKS] = {.text = "SELECT s.project, {stack} FROM stack s ORDER BY s.project, s.number"},
+    [PG_DUMP_REQUESTS] = {.text = "SELECT r.project, {request} FROM request r ORDER BY r.project, r.ticket"},
+    [PG_DUMP_EVENTS] = {.text = "SELECT e.project, {event} FROM event e ORDER BY e.project, e.id"},
+    /* Nobody makes a project between the look and the COMMIT; and whoever brings the rows may take his time. */
+    [PG_PUT_LOCK] = {.text = "LOCK TABLE project IN SHARE ROW EXCLUSIVE MODE"},
+    [PG_PUT_PATIENCE] = {.text = "SET LOCAL idle_in_transaction_session_timeout = 0"},
+    [PG_PUT_CHECK] = {.text = "SELECT count(*) FROM (SELECT FROM project LIMIT 1) p"},
+
     /* $1: older than this; $2: how many at most. They answer how many went. What another coordinator prunes is its own. */
     [PG_PRUNE_EVENTS] =
         {.text =

@@ -368,6 +368,8 @@ static const StoreVtable sqlite_vtable = {
     .counts = sqlite_counts,
     .prune = sqlite_prune,
     .backup_step = sqlite_backup_step,
+    .dump = sqlite_dump,
+    .put = sqlite_put,
     .idle = sqlite_idle,
     .reason = sqlite_reason,
 };

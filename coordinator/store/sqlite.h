@@ -11,12 +11,13 @@
  * of SQLite's: so tables and log never have to agree about one transaction.
  *
  * sqlite.c opens, begins, commits; sqlite_flush.c saves, flushes and replays; sqlite_write.c, _load.c, _read.c,
- * _history.c, _prune.c, _backup.c do the rest.
+ * _history.c, _prune.c, _backup.c, _transfer.c do the rest.
  */
 #pragma once
 
 #include <sqlite3.h>
 
+#include "base/limits.h"
 #include "store/change_log.h"
 #include "store/resident.h"
 #include "store/store.h"
@@ -56,6 +57,8 @@ typedef enum StatementId {
     SQL_LIST_PROJECTS_FROM,
     SQL_LIST_KEYS_FROM,
     SQL_LIST_ALL_KEYS_FROM,
+    SQL_DUMP_PROJECTS,
+    SQL_DUMP_REQUESTS,
     SQL_COUNT_PROJECTS_KEYS,
     SQL_COUNT_STACKS,
     SQL_PRUNE_HISTORY_FROM,
@@ -69,6 +72,7 @@ extern const char *const sqlite_statement_texts[STATEMENT_COUNT];
 /* Primary keys: project << ROW_BITS | number in the project. */
 #define ROW_BITS 42
 #define ROW_MASK ((INT64_C(1) << ROW_BITS) - 1)
+_Static_assert(ROW_NUMBER_MAX >> ROW_BITS == 0, "what is imported fits");
 #define PROJECT_NUMBER_MAX ((INT64_C(1) << 21) - 1)
 #define HISTORY_ROW_MAX 256 /* events in a row of history */
 #define HISTORY_FILTER_SIZE 128
@@ -169,10 +173,12 @@ int sqlite_find_project(SqliteStore *s, Slice name, Arena *arena, ProjectRow *ro
 /* sqlite_write.c: rows into the tables, whatever is there of them. */
 int sqlite_insert_project(SqliteStore *s, const ProjectRow *row, int64_t *project) MUST_USE;
 int sqlite_write_project(SqliteStore *s, int64_t project, const ProjectRow *row) MUST_USE;
+int sqlite_insert_stack(SqliteStore *s, int64_t project, const StackRow *row) MUST_USE;
 int sqlite_write_stack(SqliteStore *s, int64_t project, const StackRow *row) MUST_USE;
 int sqlite_write_stack_gone(SqliteStore *s, int64_t project, int64_t number) MUST_USE;
 int sqlite_write_request(SqliteStore *s, int64_t project, const RequestRow *row, bool is_new) MUST_USE;
 int sqlite_save_keys(SqliteStore *s, const WorkingSet *set, int64_t project) MUST_USE;
+int sqlite_insert_key(SqliteStore *s, int64_t project, const KeyRow *row) MUST_USE;
 int sqlite_save_key_used(Store *store, Slice id, int64_t wall_ms) MUST_USE;
 /* sqlite_history.c: events are collected into rows, of which sqlite_end_history writes the last one. `bytes` as
  * changes_add_event made them. */
@@ -200,6 +206,9 @@ int sqlite_find_project_row(Store *store, Slice name, Arena *arena, ProjectRow *
 int sqlite_counts(Store *store, StoreCounts *out) MUST_USE;
 /* sqlite_prune.c */
 int sqlite_prune(Store *store, int64_t events_before_ms, int64_t requests_before_ms, size_t budget) MUST_USE;
+/* sqlite_transfer.c */
+int sqlite_dump(Store *store, StoredRowReader *each, void *arg) MUST_USE;
+int sqlite_put(Store *store, const StoredRow *rows, size_t count) MUST_USE;
 /* sqlite_backup.c */
 int sqlite_backup_step(Store *store, const char *path) MUST_USE;
 void sqlite_backup_abandon(SqliteStore *s);

@@ -110,6 +110,8 @@ const char *const sqlite_statement_texts[STATEMENT_COUNT] = {
         "WHERE ?2 IS NULL OR (p.name, k.created_ms, k.id) > "
         "(SELECT b.name, a.created_ms, a.id FROM api_key a JOIN project b ON b.id = a.project WHERE a.id = ?2) "
         "ORDER BY p.name, k.created_ms, k.id LIMIT ?3",
+    [SQL_DUMP_PROJECTS] = "SELECT " PROJECT_COLUMNS " FROM project ORDER BY name",
+    [SQL_DUMP_REQUESTS] = "SELECT " REQUEST_COLUMNS " FROM request WHERE id > ?1 AND id <= ?2 ORDER BY id",
     [SQL_COUNT_PROJECTS_KEYS] = "SELECT (SELECT count(*) FROM project WHERE is_deleted = 0), (SELECT count(*) FROM "
                                 "api_key WHERE revoked_ms = 0)",
     [SQL_COUNT_STACKS] = "SELECT state, count(*) FROM stack GROUP BY state",

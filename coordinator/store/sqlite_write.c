@@ -94,15 +94,16 @@ static void bind_stack(sqlite3_stmt *statement, int64_t id, const StackRow *row)
     bind_number(statement, 31, row->quiet_ticket);
 }
 
-int sqlite_write_stack(SqliteStore *s, int64_t project, const StackRow *row) {
-    int64_t id = sqlite_row_id(project, row->number);
-    bind_stack(s->statements[SQL_STACK_UPDATE], id, row);
-    int r = run_on_one(s, SQL_STACK_UPDATE);
-    if (r != NOT_THERE)
-        return r;
-    bind_stack(s->statements[SQL_STACK_INSERT], id, row);
+int sqlite_insert_stack(SqliteStore *s, int64_t project, const StackRow *row) {
+    bind_stack(s->statements[SQL_STACK_INSERT], sqlite_row_id(project, row->number), row);
     bind_number(s->statements[SQL_STACK_INSERT], 23, project);
     return sqlite_run(s, SQL_STACK_INSERT);
+}
+
+int sqlite_write_stack(SqliteStore *s, int64_t project, const StackRow *row) {
+    bind_stack(s->statements[SQL_STACK_UPDATE], sqlite_row_id(project, row->number), row);
+    int r = run_on_one(s, SQL_STACK_UPDATE);
+    return r == NOT_THERE ? sqlite_insert_stack(s, project, row) : r;
 }
 
 int sqlite_write_stack_gone(SqliteStore *s, int64_t project, int64_t number) {
@@ -167,12 +168,8 @@ int sqlite_write_request(SqliteStore *s, int64_t project, const RequestRow *row,
 
 /* ---- keys ---- */
 
-static int save_key(SqliteStore *s, const WorkingSet *set, int64_t project, const KeySlot *slot) {
-    StatementId id = slot->change == ROW_NEW       ? SQL_KEY_INSERT
-                     : slot->change == ROW_CHANGED ? SQL_KEY_UPDATE
-                                                   : SQL_KEY_DELETE;
+static int run_on_key(SqliteStore *s, StatementId id, int64_t project, const KeyRow *row) {
     sqlite3_stmt *statement = s->statements[id];
-    const KeyRow *row = &slot->row;
     bind_slice(statement, 1, row->id);
     bind_number(statement, 2, project);
     if (id != SQL_KEY_DELETE) {
@@ -183,7 +180,19 @@ static int save_key(SqliteStore *s, const WorkingSet *set, int64_t project, cons
         bind_number(statement, 7, row->last_used_ms);
         bind_number(statement, 8, row->revoked_ms);
     }
-    int r = run_on_one(s, id);
+    return run_on_one(s, id);
+}
+
+int sqlite_insert_key(SqliteStore *s, int64_t project, const KeyRow *row) {
+    return run_on_key(s, SQL_KEY_INSERT, project, row);
+}
+
+static int save_key(SqliteStore *s, const WorkingSet *set, int64_t project, const KeySlot *slot) {
+    StatementId id = slot->change == ROW_NEW       ? SQL_KEY_INSERT
+                     : slot->change == ROW_CHANGED ? SQL_KEY_UPDATE
+                                                   : SQL_KEY_DELETE;
+    const KeyRow *row = &slot->row;
+    int r = run_on_key(s, id, project, row);
     if (r != NOT_THERE)
         return r;
     (void)snprintf(s->reason, sizeof s->reason, "%s: key %.*s of project %.*s is not as it was loaded", s->db_path,

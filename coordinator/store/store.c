@@ -10,7 +10,7 @@ bool store_is_complete(const StoreVtable *v) {
     return v != NULL && v->name != NULL && v->close != NULL && v->begin != NULL && v->load != NULL && v->save != NULL &&
            v->commit != NULL && v->sync != NULL && v->rollback != NULL && v->read != NULL && v->find_key != NULL &&
            v->find_project != NULL && v->save_key_used != NULL && v->counts != NULL && v->prune != NULL &&
-           v->backup_step != NULL && v->idle != NULL && v->reason != NULL &&
+           v->backup_step != NULL && v->dump != NULL && v->put != NULL && v->idle != NULL && v->reason != NULL &&
            (v->coordinator == NULL || (v->renew != NULL && v->look != NULL && v->call != NULL && v->listen != NULL));
 }
 
@@ -71,6 +71,43 @@ int store_prune(Store *store, int64_t events_before_ms, int64_t requests_before_
 
 int store_backup_step(Store *store, const char *path) {
     return CALL(store, backup_step(store, path));
+}
+
+int store_dump(Store *store, StoredRowReader *each, void *arg) {
+    return CALL(store, dump(store, each, arg));
+}
+
+int store_put(Store *store, const StoredRow *rows, size_t count) {
+    return CALL(store, put(store, rows, count));
+}
+
+static int64_t number_in_project(const StoredRow *row) {
+    switch (row->kind) {
+    case STORED_KEY:
+        return row->as.key.created_ms;
+    case STORED_STACK:
+        return row->as.stack.number;
+    case STORED_REQUEST:
+        return row->as.request.ticket;
+    case STORED_EVENT:
+        return row->as.event.id;
+    case STORED_PROJECT:
+    case STORED_KINDS:
+        break;
+    }
+    return 0;
+}
+
+int store_compare_rows(const StoredRow *a, const StoredRow *b) {
+    if (a->kind != b->kind)
+        return a->kind < b->kind ? -1 : 1;
+    int order = slice_compare(a->project, b->project);
+    if (order != 0)
+        return order;
+    int64_t left = number_in_project(a), right = number_in_project(b);
+    if (left != right)
+        return left < right ? -1 : 1;
+    return a->kind == STORED_KEY ? slice_compare(a->as.key.id, b->as.key.id) : 0;
 }
 
 int store_idle(Store *store) {

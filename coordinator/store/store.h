@@ -110,6 +110,28 @@ typedef struct StoreCall {
     int64_t ticket;
 } StoreCall;
 
+/* A row of any table and whose it is: how everything leaves a store, and how a new one is filled. */
+typedef enum StoredKind {
+    STORED_PROJECT,
+    STORED_KEY,
+    STORED_STACK,
+    STORED_REQUEST,
+    STORED_EVENT,
+    STORED_KINDS,
+} StoredKind;
+typedef struct StoredRow {
+    StoredKind kind;
+    Slice project; /* its name; of a project its own, as in the row */
+    union {
+        ProjectRow project;
+        KeyRow key;
+        StackRow stack;
+        RequestRow request;
+        EventRow event;
+    } as;
+} StoredRow;
+typedef int StoredRowReader(void *arg, const StoredRow *row);
+
 typedef struct StoreVtable {
     const char *name; /* "sqlite" */
     void (*close)(Store *store);
@@ -126,6 +148,8 @@ typedef struct StoreVtable {
     int (*counts)(Store *store, StoreCounts *out);
     int (*prune)(Store *store, int64_t events_before_ms, int64_t requests_before_ms, size_t budget);
     int (*backup_step)(Store *store, const char *path);
+    int (*dump)(Store *store, StoredRowReader *each, void *arg);
+    int (*put)(Store *store, const StoredRow *rows, size_t count);
     int (*idle)(Store *store);
     /* Of stores that several coordinators may use; NULL elsewhere. */
     int64_t (*coordinator)(const Store *store);
@@ -189,6 +213,15 @@ int store_prune(Store *store, int64_t events_before_ms, int64_t requests_before_
  * error, the partial file removed. Refuses an existing path (-EEXIST). path NULL: gives up the copy under way. -ENOTSUP:
  * this engine has other means, store_reason says which. */
 int store_backup_step(Store *store, const char *path) MUST_USE;
+/* Everything there is, as it was at one moment, row by row: kind by kind, and of each kind in the order of
+ * store_compare_rows. Outside of a transaction. `each` as in StoreRows. 0 | the callback's non-zero | STORE_IO | STORE_BROKEN | -ENOMEM. */
+int store_dump(Store *store, StoredRowReader *each, void *arg) MUST_USE;
+/* In a transaction of nothing else, of a store that has nothing: adds rows as they are, in that same order, in as many calls
+ * as one likes; a `count` of 0 only looks whether the store is empty. 0 | STORE_CONFLICT (it is not; a row is there twice) | as
+ * store_save. Any but 0 has rolled back. Then store_commit: all of them are there, or none. */
+int store_put(Store *store, const StoredRow *rows, size_t count) MUST_USE;
+/* By kind, project, and within it: keys by creation and id, stacks by number, requests by ticket, events by id. <0, 0, >0. */
+int store_compare_rows(const StoredRow *a, const StoredRow *b);
 /* Called when there is nothing to do, for what can wait: flushes and checkpoints, if there is anything to (past a ceiling
  * store_begin does). 0 or an error worth a log line. */
 int store_idle(Store *store) MUST_USE;

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "contract/full_rows.h"
+
 typedef struct Suite {
     StoreOpener open;
     void (*close)(void *arg);
@@ -160,64 +162,6 @@ static void assert_text(Slice actual, const char *expected) {
     assert_memory_equal(actual.ptr, expected, actual.len);
 }
 
-static void assert_stack(const StackRow *a, const StackRow *b) {
-    assert_int_equal(a->number, b->number);
-    assert_true(slice_equal(a->name, b->name));
-    assert_int_equal(a->state, b->state);
-    assert_true(slice_equal(a->branch, b->branch));
-    assert_true(slice_equal(a->last_commit, b->last_commit));
-    assert_int_equal(a->is_content_unknown, b->is_content_unknown);
-    assert_int_equal(a->requested, b->requested);
-    assert_int_equal(a->requested_ms, b->requested_ms);
-    assert_int_equal(a->created_ms, b->created_ms);
-    assert_int_equal(a->modified_ms, b->modified_ms);
-    assert_true(slice_equal(a->url, b->url));
-    assert_true(slice_equal(a->note, b->note));
-    assert_int_equal(a->ticket, b->ticket);
-    assert_int_equal(a->generation, b->generation);
-    assert_int_equal(a->lease_seconds, b->lease_seconds);
-    assert_int_equal(a->since_ms, b->since_ms);
-    assert_int_equal(a->is_collected, b->is_collected);
-    assert_int_equal(a->purpose, b->purpose);
-    assert_true(slice_equal(a->holder_json, b->holder_json));
-    assert_int_equal(a->quiet_until_ms, b->quiet_until_ms);
-    assert_int_equal(a->dirty_since, b->dirty_since);
-    assert_int_equal(a->clean_failures, b->clean_failures);
-    assert_true(slice_equal(a->before.branch, b->before.branch));
-    assert_int_equal(a->before.requested, b->before.requested);
-    assert_int_equal(a->before.requested_ms, b->before.requested_ms);
-    assert_int_equal(a->quiet_seconds, b->quiet_seconds);
-    assert_int_equal(a->quiet_untold_seconds, b->quiet_untold_seconds);
-    assert_int_equal(a->quiet_ticket, b->quiet_ticket);
-}
-
-static const StackRow full_stack = {.number = 1,
-                                    .name = SLICE_LITERAL("test-1"),
-                                    .state = STACK_QUARANTINED,
-                                    .branch = SLICE_LITERAL("feat/ä'\"--; DROP TABLE stack"),
-                                    .last_commit = SLICE_LITERAL("c0ffee"),
-                                    .is_content_unknown = true,
-                                    .requested = 1700000000001,
-                                    .requested_ms = 2,
-                                    .created_ms = 3,
-                                    .modified_ms = 4,
-                                    .url = SLICE_LITERAL("https://test-1.example"),
-                                    .note = SLICE_LITERAL(""),
-                                    .ticket = 5,
-                                    .generation = 9007199254740991,
-                                    .lease_seconds = 6,
-                                    .since_ms = 7,
-                                    .is_collected = true,
-                                    .purpose = PURPOSE_CLEAN,
-                                    .holder_json = SLICE_LITERAL("{\"job\":\"e2e\"}"),
-                                    .quiet_until_ms = 8,
-                                    .dirty_since = 9,
-                                    .clean_failures = 2,
-                                    .before = {SLICE_LITERAL("release/1"), 10, 11},
-                                    .quiet_seconds = 12,
-                                    .quiet_untold_seconds = 13,
-                                    .quiet_ticket = 14};
-
 /* ---- projects ---- */
 
 static void missing_project_is_no_error(void **state) {
@@ -340,8 +284,8 @@ static void every_column_of_a_stack_comes_back(void **state) {
     (void)want(w, (RowWant){.query = ROWS_STACK_BY_NAME, .text = slice_of("test-1"), .limit = 1});
     (void)want(w, (RowWant){.query = ROWS_STACK_BY_NUMBER, .number = 2, .limit = 1});
     assert_int_equal(w->set.stack_count, 2);
-    assert_stack(&w->set.stacks[0]->row, &full_stack);
-    assert_stack(&w->set.stacks[1]->row, &bare);
+    assert_stack_row(&w->set.stacks[0]->row, &full_stack);
+    assert_stack_row(&w->set.stacks[1]->row, &bare);
     /* And by an update, the other way round. */
     StackRow swapped = full_stack;
     swapped.number = 2;
@@ -351,7 +295,7 @@ static void every_column_of_a_stack_comes_back(void **state) {
     commit(w);
     begin(w, "shop");
     (void)want(w, (RowWant){.query = ROWS_STACK_BY_NUMBER, .number = 2, .limit = 1});
-    assert_stack(&w->set.stacks[0]->row, &swapped);
+    assert_stack_row(&w->set.stacks[0]->row, &swapped);
     store_rollback(w->store);
 }
 
@@ -564,7 +508,7 @@ static void number_deleted_and_made_again_in_one_batch_is_a_new_row(void **state
     assert_int_equal(w->set.stack_count, 0);
     (void)want(w, (RowWant){.query = ROWS_STACK_BY_NAME, .text = slice_of("env-3"), .limit = 1});
     assert_int_equal(w->set.stack_count, 1);
-    assert_stack(&w->set.stacks[0]->row, &again);
+    assert_stack_row(&w->set.stacks[0]->row, &again);
     store_rollback(w->store);
 }
 
@@ -1214,6 +1158,128 @@ static void empty_store_is_pruned_at_once(void **state) {
     assert_non_null(store_reason(w->store));
 }
 
+/* ---- everything out, everything in ---- */
+
+typedef struct Expected {
+    const StoredRow *rows;
+    size_t count, seen, stop_at;
+} Expected;
+
+static int expect_row(void *arg, const StoredRow *row) {
+    Expected *e = arg;
+    assert_true(e->seen < e->count);
+    assert_stored_row(row, &e->rows[e->seen++]);
+    return e->seen == e->stop_at ? 4711 : 0;
+}
+
+static void assert_dump(World *w, const StoredRow *rows, size_t count) {
+    Expected expected = {.rows = rows, .count = count};
+    assert_int_equal(store_dump(w->store, expect_row, &expected), 0);
+    assert_int_equal(expected.seen, count);
+}
+
+static void put_all(World *w, const StoredRow *rows, size_t count, size_t at_once) {
+    char reason[STORE_REASON_SIZE];
+    assert_int_equal(store_begin(w->store), 0);
+    for (size_t at = 0; at < count; at += at_once)
+        assert_int_equal(store_put(w->store, rows + at, at + at_once < count ? at_once : count - at), 0);
+    assert_int_equal(store_commit(w->store), 0);
+    assert_int_equal(store_sync(w->store, reason), 0);
+}
+
+static void what_is_put_comes_out_as_it_was_in_order(void **state) {
+    World *w = *state;
+    static StoredRow rows[FULL_ROWS_MAX];
+    size_t count = full_rows(rows);
+    assert_dump(w, rows, 0);
+    put_all(w, rows, count, 7);
+    assert_dump(w, rows, count);
+    Expected some = {.rows = rows, .count = count, .stop_at = 6};
+    assert_int_equal(store_dump(w->store, expect_row, &some), 4711);
+    assert_int_equal(some.seen, 6);
+    assert_dump(w, rows, count);
+}
+
+static void store_that_was_filled_goes_on_from_there(void **state) {
+    World *w = *state;
+    static StoredRow rows[FULL_ROWS_MAX];
+    put_all(w, rows, full_rows(rows), FULL_ROWS_MAX);
+    begin(w, "zoo");
+    (void)want(w, (RowWant){.query = ROWS_STACK_BY_NAME, .text = slice_of("test-1"), .limit = 1});
+    assert_string_equal(loaded_stacks(w), "1");
+    working_set_stack(&w->set, 1)->row.note = slice_of("changed");
+    stack_slot_changed(working_set_stack(&w->set, 1));
+    add_event(w, 401, slice_of("test-1"), "later");
+    assert_int_equal(w->set.events[0].id, 401);
+    commit(w);
+    ReadQuery query = {.list = LIST_EVENTS, .project = slice_of("zoo"), .after = 398};
+    assert_string_equal(list(w, query), "399 400 401 ");
+    KeyRow key;
+    ProjectRow project;
+    assert_int_equal(store_find_key(w->store, slice_of("a"), &w->arena, &key, &project), 0);
+    assert_text(project.name, "zoo");
+}
+
+static int count_row(void *arg, const StoredRow *row) {
+    int *counts = arg;
+    counts[row->kind]++;
+    return 0;
+}
+
+/* What was decided goes out too, however lately. */
+static void dump_has_what_is_committed(void **state) {
+    World *w = *state;
+    make_stacks(w);
+    change_all(w);
+    commit(w);
+    begin(w, "shop");
+    (void)add_stack(w, stack_row(w, 31, STACK_LEASED, "x", 2));
+    add_event(w, 2, slice_of("test-31"), "the last one");
+    commit(w);
+    static int counts[STORED_KINDS];
+    memset(counts, 0, sizeof counts);
+    assert_int_equal(store_dump(w->store, count_row, counts), 0);
+    assert_int_equal(counts[STORED_PROJECT], 1);
+    assert_int_equal(counts[STORED_KEY], 1);
+    assert_int_equal(counts[STORED_STACK], 13);
+    assert_int_equal(counts[STORED_REQUEST], 1);
+    assert_int_equal(counts[STORED_EVENT], 2);
+}
+
+static void store_that_has_anything_is_not_filled(void **state) {
+    World *w = *state;
+    static StoredRow rows[FULL_ROWS_MAX];
+    size_t count = full_rows(rows);
+    make_project(w, "other");
+    for (size_t some = 0; some <= count; some += count) {
+        assert_int_equal(store_begin(w->store), 0);
+        assert_int_equal(store_put(w->store, rows, some), STORE_CONFLICT);
+        store_rollback(w->store);
+    }
+    assert_string_equal(list(w, (ReadQuery){.list = LIST_PROJECTS}), "other ");
+}
+
+static void store_is_filled_as_a_whole_or_not_at_all(void **state) {
+    World *w = *state;
+    static StoredRow rows[FULL_ROWS_MAX];
+    size_t count = full_rows(rows);
+    assert_int_equal(store_begin(w->store), 0);
+    assert_int_equal(store_put(w->store, NULL, 0), 0);
+    assert_int_equal(store_put(w->store, rows, count), 0);
+    store_rollback(w->store);
+    assert_dump(w, rows, 0);
+    /* A key that is there twice. */
+    StoredRow again = rows[2];
+    assert_int_equal(again.kind, STORED_KEY);
+    assert_int_equal(store_begin(w->store), 0);
+    assert_int_equal(store_put(w->store, rows, 4), 0);
+    assert_int_equal(store_put(w->store, &again, 1), STORE_CONFLICT);
+    store_rollback(w->store);
+    assert_dump(w, rows, 0);
+    put_all(w, rows, count, 100);
+    assert_dump(w, rows, count);
+}
+
 int store_suite_run(const char *engine, StoreOpener open, void (*close)(void *arg), void *arg) {
     Suite suite = {.open = open, .close = close, .arg = arg};
 #define TEST(function)                                                                                                 \
@@ -1256,6 +1322,11 @@ int store_suite_run(const char *engine, StoreOpener open, void (*close)(void *ar
         TEST(old_history_goes_and_the_rest_stays),
         TEST(requests_over_for_long_go),
         TEST(empty_store_is_pruned_at_once),
+        TEST(what_is_put_comes_out_as_it_was_in_order),
+        TEST(store_that_was_filled_goes_on_from_there),
+        TEST(dump_has_what_is_committed),
+        TEST(store_that_has_anything_is_not_filled),
+        TEST(store_is_filled_as_a_whole_or_not_at_all),
     };
 #undef TEST
     return cmocka_run_group_tests_name(engine, tests, NULL, NULL);

@@ -274,26 +274,45 @@ static void project_made_by_two_at_once_is_made_by_one(void **state) {
 
 /* ---- a COMMIT that is not answered ---- */
 
-/* A transaction whose COMMIT is under way and does not end. */
-static PGconn *commit_slowly(World *w, Call *call, bool makes_project) {
-    PGconn *holder = hold_commits();
-    if (makes_project) {
-        begin(w, w->store, "shop");
-        add_project(w, "shop");
-    } else {
+typedef enum What { CHANGES_PROJECT, MAKES_PROJECT, FILLS_STORE } What;
+
+static void fill(World *w) {
+    const StoredRow rows[] = {
+        {.kind = STORED_PROJECT,
+         .project = slice_of("shop"),
+         .as.project = {.name = slice_of("shop"), .prefix = slice_of("test-"), .first_unused = 2, .last_event = 1}},
+        {.kind = STORED_STACK, .project = slice_of("shop"), .as.stack = {.number = 1, .name = slice_of("test-1")}},
+        {.kind = STORED_EVENT, .project = slice_of("shop"), .as.event = {.id = 1}},
+    };
+    assert_int_equal(store_begin(w->store), 0);
+    assert_int_equal(store_put(w->store, rows, COUNT_OF(rows)), 0);
+}
+
+static void change(World *w, What what) {
+    if (what == CHANGES_PROJECT)
         make_project(w, "shop");
-        begin(w, w->store, "shop");
-    }
+    begin(w, w->store, "shop");
+    if (what == MAKES_PROJECT)
+        add_project(w, "shop");
     add_stack(w, 1);
     assert_int_equal(save(w), 0);
+}
+
+/* A transaction whose COMMIT is under way and does not end. */
+static PGconn *commit_slowly(World *w, Call *call, What what) {
+    PGconn *holder = hold_commits();
+    if (what == FILLS_STORE)
+        fill(w);
+    else
+        change(w, what);
     start(call, w, run_commit);
     wait_for_waiting("1");
     return holder;
 }
 
-static void commit_that_happened_unheard_is_found(World *w, bool makes_project) {
+static void commit_that_happened_unheard_is_found(World *w, What what) {
     Call call;
-    PGconn *holder = commit_slowly(w, &call, makes_project);
+    PGconn *holder = commit_slowly(w, &call, what);
     assert_int_equal(shutdown(call.socket, SHUT_RDWR), 0);
     wait_for_waiting("2"); /* it asks, and waits for the project until the first transaction is over */
     assert_int_equal(stack_count(), 0);
@@ -305,31 +324,39 @@ static void commit_that_happened_unheard_is_found(World *w, bool makes_project) 
 }
 
 static void unanswered_commit_that_happened_is_acknowledged(void **state) {
-    commit_that_happened_unheard_is_found(*state, false);
+    commit_that_happened_unheard_is_found(*state, CHANGES_PROJECT);
 }
 
 static void so_is_one_that_made_its_project(void **state) {
-    commit_that_happened_unheard_is_found(*state, true);
+    commit_that_happened_unheard_is_found(*state, MAKES_PROJECT);
 }
 
-static void commit_that_was_ended_did_not_happen(World *w, bool makes_project) {
+static void and_one_that_filled_the_store(void **state) {
+    commit_that_happened_unheard_is_found(*state, FILLS_STORE);
+}
+
+static void commit_that_was_ended_did_not_happen(World *w, What what) {
     Call call;
-    PGconn *holder = commit_slowly(w, &call, makes_project);
+    PGconn *holder = commit_slowly(w, &call, what);
     (void)postgres_run(admin, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'");
     assert_int_equal(result_of(&call), STORE_IO);
     let_go(holder);
     assert_int_equal(stack_count(), 0);
     begin(w, w->store, "shop");
-    assert_int_equal(w->set.is_project_missing, makes_project);
+    assert_int_equal(w->set.is_project_missing, what != CHANGES_PROJECT);
     store_rollback(w->store);
 }
 
 static void unanswered_commit_that_did_not_happen_is_no_success(void **state) {
-    commit_that_was_ended_did_not_happen(*state, false);
+    commit_that_was_ended_did_not_happen(*state, CHANGES_PROJECT);
 }
 
 static void nor_is_one_that_was_to_make_its_project(void **state) {
-    commit_that_was_ended_did_not_happen(*state, true);
+    commit_that_was_ended_did_not_happen(*state, MAKES_PROJECT);
+}
+
+static void nor_one_that_was_to_fill_the_store(void **state) {
+    commit_that_was_ended_did_not_happen(*state, FILLS_STORE);
 }
 
 /* The number of an earlier transaction is no answer for a later one. */
@@ -1093,6 +1120,11 @@ static const struct {
     {PG_LIST_EVENTS_BACKWARDS, "event_pkey"},
     {PG_LIST_STACK_EVENTS, "event_of_stack"},
     {PG_LIST_STACK_EVENTS_BACKWARDS, "event_of_stack"},
+    {PG_DUMP_PROJECTS, "project_pkey"},
+    {PG_DUMP_KEYS, "api_key_by_project"},
+    {PG_DUMP_STACKS, "stack_pkey"},
+    {PG_DUMP_REQUESTS, "request_pkey"},
+    {PG_DUMP_EVENTS, "event_pkey"},
     {PG_PRUNE_EVENTS, "event_age"},
     {PG_PRUNE_REQUESTS, "request_over"},
 };
@@ -1109,10 +1141,12 @@ static const char *explain(PGconn *session, PostgresStatement id) {
     buffer_clear(&sql);
     (void)snprintf(text, sizeof text,
                    "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'q%d'", (int)id);
-    buffer_printf(&sql, "EXPLAIN EXECUTE q%d (NULL", (int)id);
-    for (int count = atoi(postgres_run(session, text)); count > 1; count--)
-        buffer_add_text(&sql, ", NULL");
-    buffer_add_char(&sql, ')');
+    buffer_printf(&sql, "EXPLAIN EXECUTE q%d", (int)id);
+    int count = atoi(postgres_run(session, text));
+    for (int i = 0; i < count; i++)
+        buffer_add_text(&sql, i == 0 ? " (NULL" : ", NULL");
+    if (count > 0)
+        buffer_add_char(&sql, ')');
     PGresult *plan = PQexec(session, buffer_text(&sql));
     text[0] = '\0';
     for (int i = 0; i < PQntuples(plan); i++)
@@ -1161,8 +1195,10 @@ int main(void) {
         TEST(project_made_by_two_at_once_is_made_by_one),
         TEST(unanswered_commit_that_happened_is_acknowledged),
         TEST(so_is_one_that_made_its_project),
+        TEST(and_one_that_filled_the_store),
         TEST(unanswered_commit_that_did_not_happen_is_no_success),
         TEST(nor_is_one_that_was_to_make_its_project),
+        TEST(nor_one_that_was_to_fill_the_store),
         TEST(transactions_are_told_apart),
         TEST(commit_cancelled_in_its_wait_waits_again),
         TEST(commit_that_no_standby_has_is_never_acknowledged),

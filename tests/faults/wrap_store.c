@@ -114,6 +114,14 @@ static int wrap_backup_step(Store *store, const char *path) {
     return store_backup_step(wrap_of(store)->inner, path);
 }
 
+static int wrap_dump(Store *store, StoredRowReader *each, void *arg) {
+    return store_dump(wrap_of(store)->inner, each, arg);
+}
+
+static int wrap_put(Store *store, const StoredRow *rows, size_t count) {
+    return store_put(wrap_of(store)->inner, rows, count);
+}
+
 static int wrap_idle(Store *store) {
     return store_idle(wrap_of(store)->inner);
 }
@@ -138,6 +146,8 @@ static const StoreVtable wrap_vtable = {
     .counts = wrap_counts,
     .prune = wrap_prune,
     .backup_step = wrap_backup_step,
+    .dump = wrap_dump,
+    .put = wrap_put,
     .idle = wrap_idle,
     .reason = wrap_reason,
 };

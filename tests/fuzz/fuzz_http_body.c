@@ -78,6 +78,7 @@ static void check_command(const FieldTable *table, const void *in) {
         case FIELD_TIME:
         case FIELD_LIST:
         case FIELD_JSON:
+        case FIELD_HEX:
             break;
         }
     }

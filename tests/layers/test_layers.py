@@ -21,9 +21,10 @@ LAYERS = {
     "service": ("coordinator/service", {"base", "protocol", "lease", "store"}),
     "http": ("coordinator/http", {"base", "protocol", "lease", "store", "service"}),
     "rpc": ("coordinator/rpc", {"base", "protocol", "lease", "store", "service"}),
+    "transfer": ("coordinator/transfer", {"base", "protocol", "lease", "store", "service"}),
     "coordinator": (
         "coordinator",
-        {"base", "protocol", "client", "lease", "store", "service", "http", "rpc"},
+        {"base", "protocol", "client", "lease", "store", "service", "http", "rpc", "transfer"},
     ),
     "agent": ("agent", {"base", "protocol", "client"}),
 }

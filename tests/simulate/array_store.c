@@ -720,6 +720,101 @@ static int array_backup_step(Store *store, const char *path) {
     return path == NULL ? 0 : -ENOTSUP;
 }
 
+/* Rows of the tables as stored ones; each table with what comes before its row. */
+static void add_stored(StoredRow *out, size_t *count, const Table *table, StoredKind kind) {
+    for (size_t i = 0; i < table->count; i++) {
+        StoredRow *row = &out[(*count)++];
+        const void *entry = table_at(table, i);
+        row->kind = kind;
+        switch (kind) {
+        case STORED_PROJECT:
+            row->as.project = *(const ProjectRow *)entry;
+            row->project = row->as.project.name;
+            break;
+        case STORED_KEY:
+            row->as.key = *(const KeyRow *)entry;
+            row->project = row->as.key.project;
+            break;
+        case STORED_STACK:
+            row->project = ((const StackEntry *)entry)->project;
+            row->as.stack = ((const StackEntry *)entry)->row;
+            break;
+        case STORED_REQUEST:
+            row->project = ((const RequestEntry *)entry)->project;
+            row->as.request = ((const RequestEntry *)entry)->row;
+            break;
+        case STORED_EVENT:
+            row->project = ((const EventEntry *)entry)->project;
+            row->as.event = ((const EventEntry *)entry)->row;
+            break;
+        case STORED_KINDS:
+            break;
+        }
+    }
+}
+
+static int stored_order(const void *a, const void *b) {
+    return store_compare_rows(a, b);
+}
+
+static int array_dump(Store *store, StoredRowReader *each, void *arg) {
+    const ArrayStore *s = array_of(store);
+    const Table *const tables[STORED_KINDS] = {
+        [STORED_PROJECT] = &s->projects, [STORED_KEY] = &s->keys,     [STORED_STACK] = &s->stacks,
+        [STORED_REQUEST] = &s->requests, [STORED_EVENT] = &s->events,
+    };
+    size_t total = 0, count = 0;
+    for (int kind = 0; kind < STORED_KINDS; kind++)
+        total += tables[kind]->count;
+    OWN(freep) StoredRow *rows = calloc(total + 1, sizeof *rows);
+    if (rows == NULL)
+        return -ENOMEM;
+    for (int kind = 0; kind < STORED_KINDS; kind++)
+        add_stored(rows, &count, tables[kind], (StoredKind)kind);
+    qsort(rows, count, sizeof *rows, stored_order);
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < count; i++)
+        r = each(arg, &rows[i]);
+    return r;
+}
+
+/* As if it had been decided: a new row of a set. */
+static int put_row(ArrayStore *s, const StoredRow *row) {
+    StackSlot stack = {.change = ROW_NEW};
+    RequestSlot request = {.change = ROW_NEW};
+    KeySlot key = {.change = ROW_NEW};
+    WorkingSet set = {.project_change = ROW_NEW};
+    switch (row->kind) {
+    case STORED_PROJECT:
+        set.project = row->as.project;
+        return save_project(s, &set);
+    case STORED_KEY:
+        key.row = row->as.key;
+        return save_key(s, &key);
+    case STORED_STACK:
+        stack.row = row->as.stack;
+        return save_stack(s, row->project, &stack);
+    case STORED_REQUEST:
+        request.row = row->as.request;
+        return save_request(s, row->project, &request);
+    case STORED_EVENT:
+        return save_event(s, row->project, &row->as.event);
+    case STORED_KINDS:
+        break;
+    }
+    return -EINVAL;
+}
+
+static int array_put(Store *store, const StoredRow *rows, size_t count) {
+    ArrayStore *s = array_of(store);
+    assert(s->is_open);
+    int r = s->projects.count > 0 ? STORE_CONFLICT : 0;
+    for (size_t i = 0; i < count && r == 0; i++)
+        r = put_row(s, &rows[i]);
+    if (r != 0)
+        array_rollback(store);
+    return r;
+}
 static int array_idle(Store *store) {
     (void)store;
     return 0;
@@ -755,6 +850,8 @@ static const StoreVtable array_vtable = {
     .counts = array_counts,
     .prune = array_prune,
     .backup_step = array_backup_step,
+    .dump = array_dump,
+    .put = array_put,
     .idle = array_idle,
     .reason = array_reason,
 };

@@ -451,9 +451,46 @@ static void the_schema_of_answers_is_json_too(void **state) {
     assert_string_equal(json_string_value(json_object_get(created, "format")), "date-time");
 }
 
+typedef struct Secret {
+    uint8_t hash[3];
+} Secret;
+static const Field secret_rows[] = {
+    {.name = "hash", .kind = FIELD_HEX, .offset = offsetof(Secret, hash), .is_required = true, .max = 3},
+};
+static const FieldTable secret_table = {
+    .name = "Secret", .rows = secret_rows, .count = COUNT_OF(secret_rows), .size = sizeof(Secret)};
+
+static void bytes_are_hexadecimal_digits(void **state) {
+    (void)state;
+    OWN(buffer_deinit) Buffer out;
+    buffer_init(&out, 1000);
+    const Secret secret = {{0, 0x0f, 0xa5}};
+    fields_encode(&secret_table, &secret, &out);
+    assert_string_equal(buffer_text(&out), "{\"hash\":\"000fa5\"}");
+    OWN(json_decrefp) json_t *json = parse(buffer_text(&out));
+    Secret decoded = {{1, 1, 1}};
+    FieldProblem problem;
+    assert_int_equal(fields_decode(&secret_table, json, FIELDS_FROM_JSON, &decoded, &problem), 0);
+    assert_memory_equal(&decoded, &secret, sizeof secret);
+    fields_clear(&secret_table, &decoded);
+    assert_memory_equal(&decoded, "\0\0\0", sizeof decoded);
+    static const char *const wrong[] = {"{\"hash\":\"000fa\"}", "{\"hash\":\"000FA5\"}", "{\"hash\":5}"};
+    for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+        OWN(json_decrefp) json_t *refused = parse(wrong[i]);
+        assert_int_equal(fields_decode(&secret_table, refused, FIELDS_FROM_JSON, &decoded, &problem), FIELDS_INVALID);
+        assert_string_equal(problem.detail, "hash must be 6 hexadecimal digits");
+    }
+    buffer_clear(&out);
+    fields_describe(&secret_table, &out);
+    OWN(json_decrefp) json_t *schema = parse(buffer_text(&out));
+    OWN(json_decrefp) json_t *hash = parse("{\"type\":\"string\",\"pattern\":\"^[0-9a-f]{6}$\"}");
+    assert_true(json_equal(json_object_get(json_object_get(schema, "properties"), "hash"), hash));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_kinds_are_decoded),
+        cmocka_unit_test(bytes_are_hexadecimal_digits),
         cmocka_unit_test(absent_and_null_decode_alike),
         cmocka_unit_test(owned_texts_outlive_the_json),
         cmocka_unit_test(an_empty_holder_is_present),

@@ -75,6 +75,17 @@ static void hex_is_lower_case_and_terminated(void **state) {
     assert_string_equal(out, "");
 }
 
+static void hex_is_read_back_and_nothing_else_is(void **state) {
+    (void)state;
+    static const char *const wrong[] = {"", "00", "000fa5f", "000fa5fff", "000FA5FF", "000fa5fg", "000fa5f "};
+    unsigned char out[4];
+    assert_true(hex_decode(slice_of("000fa5ff"), out, sizeof out));
+    assert_memory_equal(out, "\x00\x0f\xa5\xff", sizeof out);
+    for (size_t i = 0; i < COUNT_OF(wrong); i++)
+        assert_false(hex_decode(slice_of(wrong[i]), out, sizeof out));
+    assert_false(hex_decode(SLICE_ABSENT, out, sizeof out));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_systems_bytes_differ_each_time),
@@ -83,6 +94,7 @@ int main(void) {
         cmocka_unit_test(the_seeded_generator_is_splitmix64),
         cmocka_unit_test(results_stay_below_the_bound_and_reach_all_of_it),
         cmocka_unit_test(hex_is_lower_case_and_terminated),
+        cmocka_unit_test(hex_is_read_back_and_nothing_else_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
