@@ -921,10 +921,10 @@ static void older_programs_go_on_over_what_a_newer_one_adds(void **state) {
                               "FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'stack_coordinator' LOOP "
                               "EXECUTE format('ALTER TABLE stack_coordinator.%I ADD COLUMN later text, "
                               "ADD COLUMN much_later bigint NOT NULL DEFAULT 7', t); END LOOP; END $$");
-    run_all((const char *const[]){"CREATE TABLE stack_coordinator.more (id bigint PRIMARY KEY)",
-                                  "CREATE INDEX more_of_stacks ON stack_coordinator.stack (project, later)",
-                                  "INSERT INTO stack_coordinator.schema VALUES (99, 'more', 'stack-coordinator 0.9.0', 1)",
-                                  NULL});
+    run_all((const char *const[]){
+        "CREATE TABLE stack_coordinator.more (id bigint PRIMARY KEY)",
+        "CREATE INDEX more_of_stacks ON stack_coordinator.stack (project, later)",
+        "INSERT INTO stack_coordinator.schema VALUES (99, 'more', 'stack-coordinator 0.9.0', 1)", NULL});
     begin(w, w->store, "shop");
     add_stack(w, 2);
     assert_int_equal(save(w), 0);

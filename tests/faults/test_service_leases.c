@@ -112,6 +112,21 @@ static void renew_until(House *h, const Lease *lease, int64_t seconds) {
     }
 }
 
+/* A renewal that makes the lease longer is stored, so it is answered elsewhere than those that memory keeps. */
+static void a_longer_renewal_gets_no_more_than_max_hold_leaves(void **state) {
+    House *h = *state;
+    char body[BODY_SIZE];
+    Lease lease = lease_of(request(h, 'a', 60, 0));
+    renew_until(h, &lease, 550);
+    (void)snprintf(body, sizeof body, "{\"lease\":\"%s\",\"leaseSeconds\":300}", lease.secret);
+    Reply renewed = ask(h, OP_RENEW_LEASE, body);
+    assert_int_equal(renewed.status, 200);
+    assert_int_equal(number(renewed, "expiresInSeconds"), 50);
+    (void)forget(renewed);
+    pass(h, 50);
+    EXPECT(renew(h, &lease), 410);
+}
+
 static void max_hold_begins_afresh_with_a_restart(void **state) {
     House *h = *state;
     Lease lease = lease_of(request(h, 'a', 60, 0));
@@ -460,6 +475,7 @@ int main(void) {
         TEST(a_lost_stack_rests_before_another_gets_it),
         TEST(renewing_for_ever_ends_at_max_hold),
         TEST(a_length_beyond_max_hold_is_told_as_what_it_comes_to),
+        TEST(a_longer_renewal_gets_no_more_than_max_hold_leaves),
         TEST(max_hold_begins_afresh_with_a_restart),
         TEST(a_lower_max_hold_takes_nothing_from_who_was_told_more),
         TEST(what_time_ends_in_one_project_touches_no_other),
