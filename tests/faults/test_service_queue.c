@@ -135,12 +135,20 @@ static void a_plain_grant_is_collected_by_its_answer(void **state) {
     start(h, &parked, OP_REQUEST_STACK, TRANSPORT_HTTP, plain_body(body, 'b'), true);
     await(&parked, &parked.is_parked);
     EXPECT(release(h, &lease, "ok"), 200);
-    EXPECT(finish(&parked), 200);
+    Lease plain = lease_of(finish(&parked));
     pass(h, 60);
     EXPECT(request(h, 'z', 30, 0), 409);
+    Reply renewed = renew(h, &plain); /* there is nothing to renew, and it is nobody's mistake */
+    assert_int_equal(renewed.status, 200);
+    assert_int_equal(json_object_size(renewed.body), 0);
+    (void)forget(renewed);
 
     EXPECT(ask(h, OP_REQUEST_STACK, plain_body(body, 'c')), 202); /* polls: nobody is there when it is granted */
     EXPECT(ask(h, OP_RELEASE_STACK, "{\"stackName\":\"test-1\"}"), 200);
+    Reply over = renew(h, &plain);
+    assert_int_equal(over.status, 410);
+    assert_string_equal(text(over, "why"), "released");
+    (void)forget(over);
     pass(h, 19);
     EXPECT(ask(h, OP_REQUEST_STACK, plain_body(body, 'c')), 200);
     pass(h, 60);
