@@ -1128,11 +1128,11 @@ static void requests_over_for_long_go(void **state) {
     for (size_t p = 0; p < COUNT_OF(names); p++) {
         make_project(w, names[p]);
         begin(w, names[p]);
-        for (int i = 1; i <= 200; i++) { /* asked at i, over at i + 50, each tenth alive */
+        for (int i = 1; i <= 200; i++) { /* asked at i, over at i + 50, each tenth alive or queued */
             RequestSlot *slot;
             RequestRow row = {.ticket = i, .lease_seconds = FIELD_ABSENT, .created_ms = i, .ended_ms = i + 50};
-            row.state = i % 10 == 0 ? REQUEST_LIVE : REQUEST_OVER;
-            if (row.state == REQUEST_LIVE)
+            row.state = i % 20 == 0 ? REQUEST_LIVE : i % 10 == 0 ? REQUEST_QUEUED : REQUEST_OVER;
+            if (row.state != REQUEST_OVER)
                 row.ended_ms = 0;
             assert_int_equal(working_set_add_request(&w->set, &row, &slot), 0);
         }

@@ -936,6 +936,35 @@ static void newer_schema_says_who_may_run(void **state) {
     store = store_close(store);
 }
 
+/* A newer program adds to each table while an older one, with its statements prepared, goes on and another starts. */
+static void older_programs_go_on_over_what_a_newer_one_adds(void **state) {
+    World *w = *state;
+    make_project(w, "shop");
+    begin(w, w->store, "shop");
+    add_stack(w, 1);
+    assert_int_equal(save(w), 0);
+    assert_int_equal(store_commit(w->store), 0);
+    (void)postgres_run(admin, "DO $$ DECLARE t text; BEGIN "
+                              "FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'stack_coordinator' LOOP "
+                              "EXECUTE format('ALTER TABLE stack_coordinator.%I ADD COLUMN later text, "
+                              "ADD COLUMN much_later bigint NOT NULL DEFAULT 7', t); END LOOP; END $$");
+    run_all((const char *const[]){
+        "CREATE TABLE stack_coordinator.more (id bigint PRIMARY KEY)",
+        "CREATE INDEX more_of_stacks ON stack_coordinator.stack (project, later)",
+        "INSERT INTO stack_coordinator.schema VALUES (99, 'more', 'stack-coordinator 0.9.0', 1)", NULL});
+    begin(w, w->store, "shop");
+    add_stack(w, 2);
+    assert_int_equal(save(w), 0);
+    assert_int_equal(store_commit(w->store), 0);
+    w->store = store_close(w->store);
+    w->store = open_store();
+    begin(w, w->store, "shop");
+    add_stack(w, 3);
+    assert_int_equal(save(w), 0);
+    assert_int_equal(store_commit(w->store), 0);
+    assert_int_equal(stack_count(), 3);
+}
+
 static void schema_of_another_program_is_left_alone(void **state) {
     World *w = *state;
     w->store = store_close(w->store);
@@ -1221,6 +1250,7 @@ int main(void) {
         TEST(call_reaches_the_coordinator_it_is_for),
         TEST(what_is_only_read_waits_for_the_standby_too),
         TEST(newer_schema_says_who_may_run),
+        TEST(older_programs_go_on_over_what_a_newer_one_adds),
         TEST(schema_of_another_program_is_left_alone),
         TEST(migration_that_fails_leaves_nothing),
         TEST(of_two_that_migrate_one_waits),

@@ -89,6 +89,121 @@ static void renewing_for_ever_ends_at_max_hold(void **state) {
     EXPECT(renew(h, &lease), 410);
 }
 
+static void a_length_beyond_max_hold_is_told_as_what_it_comes_to(void **state) {
+    House *h = *state;
+    Lease lease = lease_of(request(h, 'a', 3600, 0));
+    assert_int_equal(lease.expires_in, 600);
+    pass(h, 100);
+    assert_int_equal(lease_of(request(h, 'a', 3600, 0)).expires_in, 500); /* the same request again */
+    Reply renewed = renew(h, &lease);
+    assert_int_equal(renewed.status, 200);
+    assert_int_equal(number(renewed, "expiresInSeconds"), 500);
+    (void)forget(renewed);
+    pass(h, 499);
+    EXPECT(renew(h, &lease), 200);
+    pass(h, 1);
+    EXPECT(renew(h, &lease), 410);
+}
+
+static void renew_until(House *h, const Lease *lease, int64_t seconds) {
+    for (; seconds > 0; seconds -= 50) {
+        pass(h, 50);
+        EXPECT(renew(h, lease), 200);
+    }
+}
+
+/* A renewal that makes the lease longer is stored, so it is answered elsewhere than those that memory keeps. */
+static void a_longer_renewal_gets_no_more_than_max_hold_leaves(void **state) {
+    House *h = *state;
+    char body[BODY_SIZE];
+    Lease lease = lease_of(request(h, 'a', 60, 0));
+    renew_until(h, &lease, 550);
+    (void)snprintf(body, sizeof body, "{\"lease\":\"%s\",\"leaseSeconds\":300}", lease.secret);
+    Reply renewed = ask(h, OP_RENEW_LEASE, body);
+    assert_int_equal(renewed.status, 200);
+    assert_int_equal(number(renewed, "expiresInSeconds"), 50);
+    (void)forget(renewed);
+    pass(h, 50);
+    EXPECT(renew(h, &lease), 410);
+}
+
+static void max_hold_begins_afresh_with_a_restart(void **state) {
+    House *h = *state;
+    Lease lease = lease_of(request(h, 'a', 60, 0));
+    renew_until(h, &lease, 550);
+    restart(h);
+    renew_until(h, &lease, 550);
+    pass(h, 49);
+    Reply renewed = renew(h, &lease);
+    assert_int_equal(renewed.status, 200);
+    assert_int_equal(number(renewed, "expiresInSeconds"), 1);
+    (void)forget(renewed);
+    pass(h, 1);
+    EXPECT(renew(h, &lease), 410);
+}
+
+static void a_lower_max_hold_takes_nothing_from_who_was_told_more(void **state) {
+    House *h = *state;
+    Lease lease = lease_of(request(h, 'a', 300, 0));
+    EXPECT(control(h, OP_UPDATE_PROJECT, "{\"project\":\"shop\",\"maxHoldSeconds\":60}"), 200);
+    pass(h, 200);
+    Reply renewed = renew(h, &lease);
+    assert_int_equal(renewed.status, 200);
+    assert_int_equal(number(renewed, "expiresInSeconds"), 300);
+    (void)forget(renewed);
+    restart(h);
+    pass(h, 299);
+    renewed = renew(h, &lease);
+    assert_int_equal(renewed.status, 200);
+    assert_int_equal(number(renewed, "expiresInSeconds"), 1);
+    (void)forget(renewed);
+    pass(h, 1);
+    EXPECT(renew(h, &lease), 410);
+    pass(h, 15);
+    assert_int_equal(lease_of(request(h, 'b', 300, 0)).expires_in, 60);
+}
+
+static void ask_with(House *h, const char *key) {
+    (void)snprintf(h->key, sizeof h->key, "%s", key);
+}
+
+/* Both projects count their stacks and tickets from one, and are asked under the same ids at the same moments. */
+static void what_time_ends_in_one_project_touches_no_other(void **state) {
+    House *h = *state;
+    char shop[sizeof h->key], mall[sizeof h->key];
+    (void)snprintf(shop, sizeof shop, "%s", h->key);
+    Reply made = control(h, OP_CREATE_PROJECT, "{\"project\":\"mall\",\"maxStacks\":1,\"expiryGraceSeconds\":0}");
+    assert_int_equal(made.status, 200);
+    (void)snprintf(mall, sizeof mall, "%s", text(made, "key"));
+    (void)forget(made);
+    Call shop_waits, mall_waits;
+    Lease ours = lease_of(request(h, 'a', 20, 0));
+    ask_with(h, mall);
+    Lease theirs = lease_of(request(h, 'a', 20, 0));
+    assert_string_equal(theirs.stack, ours.stack);
+    pass(h, 15);
+    wait_for(h, &mall_waits, 'b', 30, 25);
+    ask_with(h, shop);
+    wait_for(h, &shop_waits, 'b', 30, 25);
+    pass(h, 4);
+    ask_with(h, mall);
+    EXPECT(renew(h, &theirs), 200);
+    pass(h, 1);
+    ask_with(h, shop);
+    EXPECT(renew(h, &ours), 410);
+    pass(h, 14);
+    assert_true(shop_waits.is_parked); /* for its own project's quiet */
+    pass(h, 1);
+    Lease next = lease_of(finish(&shop_waits));
+    EXPECT(renew(h, &next), 200);
+    ask_with(h, mall);
+    EXPECT(renew(h, &theirs), 200);
+    assert_true(mall_waits.is_parked);
+    EXPECT(release(h, &theirs, "ok"), 200);
+    theirs = lease_of(finish(&mall_waits));
+    EXPECT(renew(h, &theirs), 200);
+}
+
 static void a_restart_gives_everybody_the_full_length_again(void **state) {
     House *h = *state;
     Lease lease = lease_of(request(h, 'a', 30, 0));
@@ -359,6 +474,11 @@ int main(void) {
         TEST(a_renewal_that_waits_behind_many_others_comes_before_the_loss),
         TEST(a_lost_stack_rests_before_another_gets_it),
         TEST(renewing_for_ever_ends_at_max_hold),
+        TEST(a_length_beyond_max_hold_is_told_as_what_it_comes_to),
+        TEST(a_longer_renewal_gets_no_more_than_max_hold_leaves),
+        TEST(max_hold_begins_afresh_with_a_restart),
+        TEST(a_lower_max_hold_takes_nothing_from_who_was_told_more),
+        TEST(what_time_ends_in_one_project_touches_no_other),
         TEST(a_restart_gives_everybody_the_full_length_again),
         TEST(a_pause_and_a_step_of_wall_time_take_two_seconds_at_most),
         TEST(renewals_work_and_nothing_is_lost_while_the_store_fails),

@@ -200,6 +200,10 @@ static void generations_grow_when_the_clock_does_not(void **state) {
     w->moment.wall_ms -= 3600 * 1000;
     world_request(w, "main");
     assert_int_equal(world_stack(w, "test-2").generation, before + 1);
+    /* Ahead again: a store that was restored from an old copy goes on behind what it forgot. */
+    w->moment.wall_ms = before + 7200 * 1000;
+    world_request(w, "main");
+    assert_int_equal(world_stack(w, "test-3").generation, w->moment.wall_ms);
 }
 
 static void what_is_told_of_the_content(void **state) {
