@@ -167,6 +167,28 @@ def test_an_outage_of_the_server_costs_nobody_his_lease(server, start, url):
     assert len(failures) <= 3 * refused + 100, "it says so again and again, and nobody asked"
 
 
+def test_an_outage_wears_out_no_lease_that_is_only_renewed(server, start, url):
+    """Renewals fail one by one, and nothing else happens between them."""
+    database = url.rsplit("/", 1)[1]
+    coordinator = start("--store", url)
+    client = coordinator.http(coordinator.project())
+    body = {"lease": held(client, leaseSeconds=2)["lease"]["secret"]}
+    server.run(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
+    server.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
+    statuses = []
+    end = time.monotonic() + 7
+    while time.monotonic() < end:
+        statuses.append(client.call("renewLease", body).status)
+        time.sleep(0.25)
+    server.run(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
+    assert set(statuses[1:]) == {503}
+    end = time.monotonic() + 30
+    while client.raw("GET", "/readyz").status != 200:  # whose time was over would be lost before he is heard
+        assert time.monotonic() < end, "it did not come back"
+        time.sleep(0.05)
+    assert client.call("renewLease", body).status == 200
+
+
 def test_a_server_that_stops_and_goes_on_loses_nothing(server, start, url):
     coordinator = start("--store", url)
     client = coordinator.http(coordinator.project())
