@@ -14,6 +14,7 @@
 #include "base/limits.h"
 
 #define FOREVER INT64_MAX
+#define UNKNOWN (-1)
 #define RETRY_MS 1000
 #define SILENT_MAX 64
 
@@ -40,7 +41,7 @@ typedef struct Entry {
     /* A lease. */
     bool is_bound;
     int64_t lease_end, hold_end, collect_end;
-    int64_t renewals;       /* the row's count when it was seen last */
+    int64_t renewals;       /* the row's count when it was seen last, or UNKNOWN: whatever it is now is news */
     int64_t promised_end;   /* as far as another coordinator may have told its holder, whatever maxHold says here */
     int64_t seconds, asked; /* its stored length, and the one it was granted with (after a start: the stored one) */
     /* A quiet stack. */
@@ -593,6 +594,13 @@ int64_t watch_queued(const Watch *w) {
 
 /* ---- several coordinators ---- */
 
+/* The server may be another one, or one that has crashed, and know less of renewals than was seen here. */
+static void forget_renewals(Owner *owner) {
+    for (Entry *e = owner->entries; e != NULL; e = e->next_of_owner)
+        if (e->kind == KIND_LEASE)
+            e->renewals = UNKNOWN;
+}
+
 static void begin_owner(Watch *w, Owner *owner) {
     if (owner->is_reread)
         return;
@@ -611,8 +619,10 @@ void watch_reread(Watch *w, Slice project) {
         return;
     }
     for (size_t i = 0; i < COUNT_OF(w->owners); i++)
-        for (Owner *owner = w->owners[i]; owner != NULL; owner = owner->next)
+        for (Owner *owner = w->owners[i]; owner != NULL; owner = owner->next) {
+            forget_renewals(owner);
             begin_owner(w, owner);
+        }
 }
 
 static void end_owner(Watch *w, Owner *owner, void (*on_served)(void *arg, Slice project, int64_t ticket), void *arg) {

@@ -76,7 +76,8 @@ int64_t watch_queued(const Watch *watch);
 
 /* ---- several coordinators ---- */
 
-/* Begins to read one project (absent: all of them) anew: follow every row that LIST_WATCHED has of it, then end it. */
+/* Begins to read one project anew: follow every row that LIST_WATCHED has of it, then end it. Absent: all of them, and
+ * nothing that was known of renewals holds: each lease is watched anew, for its whole length. */
 void watch_reread(Watch *watch, Slice project);
 /* What was not followed since is over. `on_served` is told of requests that somebody waits for here and that are queued no
  * longer. After a failure it is not called, but the reading begun again. */

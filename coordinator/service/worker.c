@@ -85,11 +85,13 @@ static void note_failed_sync(void *arg, int result, const char *reason) {
     note_failure_of(arg, result, "making it durable", reason);
 }
 
-/* The lease clock advances while the store answers: as long as it fails, nobody's lease runs out. */
+/* The lease clock advances while the store answers: as long as it fails, nobody's lease runs out. One that is shared is away
+ * until it has answered again: there are ticks between its failures. */
 static void tick(void *arg) {
     Worker *w = arg;
+    bool has_failed = atomic_exchange(&w->is_store_failing, false);
     w->ticked_at_ms = clock_boot_ms(w->o.clock);
-    watch_tick(w->watch, w->ticked_at_ms, atomic_exchange(&w->is_store_failing, false));
+    watch_tick(w->watch, w->ticked_at_ms, has_failed || worker_is_store_away(w));
 }
 
 /* What was just read of the rows others had done by now, after the last tick perhaps: it is timed from now on. */

@@ -10,9 +10,10 @@
  * The connection is in pipeline mode for good: statements are sent, a sync ends the round trip, results are read in
  * order. An error makes the server skip everything up to the sync, so a COMMIT behind it never happens.
  *
- * postgres_connection.c connects and refuses what cannot be trusted; postgres_pipeline.c sends and receives;
+ * postgres_hosts.c connects, postgres_connection.c refuses what cannot be trusted; postgres_pipeline.c sends and receives;
  * postgres_resolve.c finds out about a COMMIT that was not answered; postgres_load.c, _save.c, _read.c, _prune.c,
- * _transfer.c do the rest; postgres_others.c is about the other coordinators, whose calls postgres_listener.c hears on a session of its own;
+ * _transfer.c do the rest; postgres_others.c is about the other coordinators, whose calls postgres_listener.c hears on a
+ * session of its own;
  * postgres_columns.c and postgres_statements.c know the tables.
  */
 #pragma once
@@ -161,9 +162,10 @@ static inline PostgresStore *postgres_store(Store *store) {
 int postgres_connect(PostgresStore *s) MUST_USE;
 /* A connection that is there as far as one can see, made anew if it is time to try again. 0 | STORE_IO | … */
 int postgres_ensure_connection(PostgresStore *s) MUST_USE;
-/* Connects, asking nothing. NULL: memory was short. */
-PGconn *postgres_open_connection(const char *url) MUST_USE;
-/* Closes the connection, if there is one: whatever was under way on it has ended, as far as this side knows. */
+/* postgres_hosts.c: connects to the host of the URL that takes writes (or what else its target_session_attrs says), within
+ * STORE_CONNECT_SECONDS, asking nothing. NULL: `reason` says why. */
+PGconn *postgres_open_connection(const char *url, char *reason, size_t size) MUST_USE;
+/* postgres_connection.c. Closes the connection, if there is one: whatever was under way on it has ended, as far as this side knows. */
 void postgres_lose_connection(PostgresStore *s);
 
 /* Questions before the pipeline. Text results; NULL: it failed, the reason noted. Several statements in one text: the last

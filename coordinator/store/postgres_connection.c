@@ -61,26 +61,6 @@ static void note_warning(void *arg, const PGresult *result) {
     postgres_note(s, "PostgreSQL: %s", PQresultErrorMessage(result));
 }
 
-/* What the URL leaves open stands before it, what it must not change behind it. */
-PGconn *postgres_open_connection(const char *url) {
-    const char *const names[] = {"connect_timeout",           "keepalives_idle",
-                                 "keepalives_interval",       "keepalives_count",
-                                 "tcp_user_timeout",          "target_session_attrs",
-                                 "fallback_application_name", "dbname",
-                                 "client_encoding",           NULL};
-    const char *const values[] = {TEXT_OF(STORE_CONNECT_SECONDS),
-                                  "5",
-                                  "2",
-                                  "3",
-                                  TEXT_OF(STORE_ANSWER_MS),
-                                  "read-write",
-                                  "stack-coordinator",
-                                  url,
-                                  "UTF8",
-                                  NULL};
-    return PQconnectdbParams(names, values, 1);
-}
-
 /* ---- what must hold ---- */
 
 /* The result that is there, kept in place of the one before. */
@@ -160,7 +140,9 @@ static int check_pooler(PostgresStore *s) {
         return STORE_IO;
     if (atoi(PQgetvalue(mine, 0, 0)) == PQbackendPID(s->connection))
         return 0;
-    PGconn *other = postgres_open_connection(s->url);
+    PGconn *other = postgres_open_connection(s->url, s->reason, sizeof s->reason);
+    if (other == NULL)
+        return STORE_IO;
     OWN(postgres_clearp) PGresult *begun = postgres_ask(s, other, "BEGIN", STORE_ANSWER_MS);
     OWN(postgres_clearp) PGresult *theirs = postgres_ask(s, other, question, STORE_ANSWER_MS);
     OWN(postgres_clearp) PGresult *again = ask(s, question);
@@ -256,12 +238,10 @@ static int check(PostgresStore *s) {
 
 int postgres_connect(PostgresStore *s) {
     assert(s->connection == NULL);
-    s->connection = postgres_open_connection(s->url);
-    if (s->connection == NULL)
-        return -ENOMEM;
-    if (PQstatus(s->connection) != CONNECTION_OK) {
-        postgres_note(s, "cannot connect to PostgreSQL: %s", PQerrorMessage(s->connection));
-        postgres_lose_connection(s);
+    char reason[sizeof s->reason];
+    s->connection = postgres_open_connection(s->url, reason, sizeof reason);
+    if (s->connection == NULL) {
+        postgres_note(s, "cannot connect to PostgreSQL: %s", reason);
         return STORE_IO;
     }
     (void)PQsetNoticeReceiver(s->connection, note_warning, s);

@@ -50,12 +50,13 @@ static void hear_all(const Listener *l, PGconn *connection) {
 
 /* A session that listens; NULL: not now. */
 static PGconn *begin(const Listener *l) {
-    PGconn *connection = postgres_open_connection(l->url);
+    char reason[STORE_REASON_SIZE]; /* the looks tell it */
+    PGconn *connection = postgres_open_connection(l->url, reason, sizeof reason);
+    if (connection == NULL)
+        return NULL;
     char text[64];
     (void)snprintf(text, sizeof text, "LISTEN " POSTGRES_CHANNEL "%lld", (long long)l->coordinator);
-    int r = PQstatus(connection) == CONNECTION_OK && PQsendQuery(connection, text) == 1
-                ? postgres_await(connection, STORE_ANSWER_MS)
-                : -EIO;
+    int r = PQsendQuery(connection, text) == 1 ? postgres_await(connection, STORE_ANSWER_MS) : -EIO;
     PGresult *listening = r == 0 ? PQgetResult(connection) : NULL;
     bool is_listening = PQresultStatus(listening) == PGRES_COMMAND_OK;
     PQclear(listening);

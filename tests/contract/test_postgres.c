@@ -2,6 +2,7 @@
  * cannot be trusted, a server that goes away. */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -965,6 +966,15 @@ static void older_programs_go_on_over_what_a_newer_one_adds(void **state) {
     assert_int_equal(stack_count(), 3);
 }
 
+static void schema_that_does_not_say_its_version_is_left_alone(void **state) {
+    World *w = *state;
+    w->store = store_close(w->store);
+    (void)postgres_run(admin, "DELETE FROM stack_coordinator.schema");
+    assert_refused(-EBADMSG, "does not say which version");
+    (void)postgres_run(admin, "DROP SCHEMA stack_coordinator CASCADE");
+    w->store = open_store();
+}
+
 static void schema_of_another_program_is_left_alone(void **state) {
     World *w = *state;
     w->store = store_close(w->store);
@@ -1093,6 +1103,47 @@ static void url_may_name_several_hosts(void **state) {
                    server.port);
     assert_int_equal(open_on(url, &w->store, NULL), 0);
     make_project(w, "shop");
+}
+
+/* It takes connections and says nothing, as a server that was stopped. */
+static int listen_silently(char port[8]) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
+    (void)snprintf(port, 8, "%d", ntohs(address.sin_port));
+    return fd;
+}
+
+/* libpq would ask the first one for its whole connect_timeout. */
+static void silent_host_is_not_waited_for_when_another_answers(void **state) {
+    World *w = *state;
+    char url[512], port[8];
+    int silent = listen_silently(port);
+    w->store = store_close(w->store);
+    (void)snprintf(url, sizeof url, "postgres://postgres@127.0.0.1:%s,127.0.0.1:%d/postgres?connect_timeout=3600", port,
+                   server.port);
+    assert_int_equal(open_on(url, &w->store, NULL), 0);
+    make_project(w, "shop");
+    (void)close(silent);
+}
+
+/* Each says its own. */
+static void no_host_that_will_do_is_refused_with_what_each_says(void **state) {
+    (void)state;
+    char url[512], port[8];
+    int silent = listen_silently(port);
+    (void)postgres_run(admin, "ALTER DATABASE postgres SET default_transaction_read_only = on");
+    (void)snprintf(url, sizeof url, "host=localhost,127.0.0.1,/nowhere port=%s,%d,1 user=postgres dbname=postgres",
+                   port, server.port);
+    assert_refused_by(url, STORE_IO, "localhost does not answer");
+    assert_refused_by(url, STORE_IO, "session is read-only");
+    assert_refused_by(url, STORE_IO, "/nowhere");
+    (void)postgres_run(admin, "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE");
+    (void)postgres_run(admin, "ALTER DATABASE postgres RESET ALL");
+    (void)close(silent);
 }
 
 /* As after a failover that is not over: what answers is a standby still. */
@@ -1251,6 +1302,7 @@ int main(void) {
         TEST(what_is_only_read_waits_for_the_standby_too),
         TEST(newer_schema_says_who_may_run),
         TEST(older_programs_go_on_over_what_a_newer_one_adds),
+        TEST(schema_that_does_not_say_its_version_is_left_alone),
         TEST(schema_of_another_program_is_left_alone),
         TEST(migration_that_fails_leaves_nothing),
         TEST(of_two_that_migrate_one_waits),
@@ -1259,6 +1311,8 @@ int main(void) {
         TEST(store_is_away_while_nobody_may_connect),
         TEST(coordinator_that_stops_in_a_transaction_loses_it),
         TEST(url_may_name_several_hosts),
+        TEST(silent_host_is_not_waited_for_when_another_answers),
+        TEST(no_host_that_will_do_is_refused_with_what_each_says),
         TEST(standby_is_not_taken_for_a_primary),
         TEST(backup_is_left_to_the_server),
         TEST(loads_seek_the_index_that_is_meant_for_them),

@@ -26,6 +26,13 @@ def key(two):
     return two[0].project("shop", "--max-stacks", "1", "--expiry-grace", "1")
 
 
+def test_two_that_start_at_once_on_an_empty_database_both_run(house):
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        here, there = pool.map(house, ("one", "two"))
+    key = here.project("shop")
+    assert there.http(key).call("listStacks").status == 200
+
+
 def test_what_one_grants_the_other_knows(two, key):
     here, there = (one.http(key) for one in two)
     answer, body = ask(here, "a")

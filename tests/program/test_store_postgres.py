@@ -1,8 +1,12 @@
 """The coordinator on a PostgreSQL server: how it is told, whom it refuses, what an outage is to its clients."""
 
+import contextlib
 import os
 import signal
+import socket
+import struct
 import subprocess
+import threading
 import time
 
 import pytest
@@ -165,6 +169,159 @@ def test_an_outage_of_the_server_costs_nobody_his_lease(server, start, url):
     assert client.raw("GET", "/readyz").status == 200
     failures = [line for line in coordinator.log if "the store failed" in line]
     assert len(failures) <= 3 * refused + 100, "it says so again and again, and nobody asked"
+
+
+def test_an_outage_wears_out_no_lease_that_is_only_renewed(server, start, url):
+    """Renewals fail one by one, and nothing else happens between them."""
+    database = url.rsplit("/", 1)[1]
+    coordinator = start("--store", url)
+    client = coordinator.http(coordinator.project())
+    body = {"lease": held(client, leaseSeconds=2)["lease"]["secret"]}
+    server.run(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
+    server.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
+    statuses = []
+    end = time.monotonic() + 7
+    while time.monotonic() < end:
+        statuses.append(client.call("renewLease", body).status)
+        time.sleep(0.25)
+    server.run(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
+    assert set(statuses[1:]) == {503}
+    end = time.monotonic() + 30
+    while client.raw("GET", "/readyz").status != 200:  # whose time was over would be lost before he is heard
+        assert time.monotonic() < end, "it did not come back"
+        time.sleep(0.05)
+    assert client.call("renewLease", body).status == 200
+
+
+def test_a_server_that_takes_no_writes_any_more_is_left_until_it_does(server, start, url):
+    """As an old primary that was made a standby, or whose disk somebody wants to save."""
+    coordinator = start("--store", url)
+    client = coordinator.http(coordinator.project())
+    before = held(client)
+    server.run("ALTER SYSTEM SET default_transaction_read_only = on")
+    try:
+        server.run("SELECT pg_reload_conf()")
+        end = time.monotonic() + 30
+        while (answer := client.call("requestStack", {"branch": "c", "requestId": request_id()})).status == 200:
+            assert time.monotonic() < end, "the server was not told"
+        assert answer.code == "store-unavailable" and int(answer.headers["Retry-After"]) > 0
+        assert client.call("renewLease", {"lease": before["lease"]["secret"]}).status == 503
+        assert client.raw("GET", "/healthz").status == 200 and client.raw("GET", "/readyz").status == 503
+    finally:
+        server.run("ALTER SYSTEM RESET default_transaction_read_only")
+        server.run("SELECT pg_reload_conf()")
+    answer, _ = answers_again(client, lambda c: c.call("renewLease", {"lease": before["lease"]["secret"]}))
+    assert answer.status == 200, answer
+    assert any("takes no writes" in line or "read-only" in line for line in coordinator.log)
+
+
+@pytest.fixture
+def small_disk(tmp_path, server):
+    """A folder of 16 MB that the server may write to."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if (
+        os.geteuid() != 0
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder], capture_output=True, check=False
+        ).returncode
+    ):
+        pytest.skip("a small disk can be mounted by root only")
+    owner = os.stat(server.folder)
+    os.chown(folder, owner.st_uid, owner.st_gid)
+    for parent in folder.parents:
+        if parent.is_relative_to(tmp_path.parent.parent):
+            parent.chmod(0o755)  # pytest's are its own user's alone
+    server.run(f"CREATE TABLESPACE small LOCATION '{folder}'")
+    server.run("CREATE DATABASE small TABLESPACE small")
+    yield folder
+    server.run("DROP DATABASE small WITH (FORCE)")
+    server.run("DROP TABLESPACE small")
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_servers_full_disk_is_told_and_over_once_there_is_room(server, small_disk, start):
+    coordinator = start("--store", server.url("small"))
+    client = coordinator.http(coordinator.project())
+    granted = {}
+
+    def ask(_):
+        body = {"branch": "b", "requestId": request_id(), "leaseSeconds": 300, "holder": {"note": "x" * 1000}}
+        answer = client.call("requestStack", body)
+        if answer.status == 200:
+            granted[answer.body["stackName"]] = answer.body["lease"]["secret"]
+        return answer
+
+    filler = small_disk / "filler"
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    while (refused := ask(client)).status == 200:
+        assert len(granted) < 5000
+    assert refused.code == "store-unavailable" and int(refused.headers["Retry-After"]) > 0, refused
+    assert client.raw("GET", "/healthz").status == 200
+    assert any("No space left on device" in line for line in coordinator.log)
+    filler.unlink()
+    answer, _ = answers_again(client, ask)
+    assert answer.status == 200, answer
+    listed = {stack["stackName"] for stack in client.call("listStacks").body["stacks"] if not stack["isAvailable"]}
+    assert listed == set(granted)
+    for secret in granted.values():
+        assert client.call("renewLease", {"lease": secret}).status == 200
+
+
+class FakeServer(threading.Thread):
+    """Speaks as much of PostgreSQL's protocol as a client needs to connect; `say` is what it then says of itself."""
+
+    SSL, GSS = 80877103, 80877104
+
+    def __init__(self, say):
+        super().__init__(daemon=True)
+        self.say, self.listener = say, socket.create_server(("127.0.0.1", 0))
+        self.start()
+
+    @property
+    def url(self):
+        return f"postgres://postgres@127.0.0.1:{self.listener.getsockname()[1]}/x"
+
+    @staticmethod
+    def message(kind, body):
+        return kind + struct.pack(">I", len(body) + 4) + body
+
+    def greeting(self):
+        settings = {"server_encoding": "UTF8", "client_encoding": "UTF8", "standard_conforming_strings": "on",
+                    "default_transaction_read_only": "off", "in_hot_standby": "off", **self.say}  # fmt: skip
+        told = b"".join(self.message(b"S", f"{name}\0{value}\0".encode()) for name, value in settings.items())
+        return self.message(b"R", struct.pack(">I", 0)) + told + self.message(b"K", bytes(8)) + self.message(b"Z", b"I")
+
+    def run(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                with client, contextlib.suppress(struct.error):
+                    while True:
+                        length, code = struct.unpack(">II", client.recv(8, socket.MSG_WAITALL))
+                        client.recv(length - 8)
+                        client.sendall(b"N" if code in (self.SSL, self.GSS) else self.greeting())
+
+    def end(self):
+        self.listener.close()
+
+
+@pytest.mark.parametrize(("version", "says"), [("14.9", "version 14; 15 is the oldest"), ("9.6.24", "version 9;")])
+def test_a_server_that_is_too_old_is_refused(tmp_path, version, says):
+    fake = FakeServer({"server_version": version})
+    said = refusal(tmp_path, "--store", fake.url)
+    assert says in said
+    fake.end()
+
+
+def test_what_is_no_server_is_refused_in_time(tmp_path):
+    """It takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host = f"127.0.0.1:{silent.getsockname()[1]}"
+        assert "timeout expired" in refusal(tmp_path, "--store", f"postgres://postgres@{host}/x")
+        assert f"{host.split(':')[0]} does not answer" in refusal(tmp_path, "--store", f"postgres://u@{host},{host}/x")
 
 
 def test_a_server_that_stops_and_goes_on_loses_nothing(server, start, url):

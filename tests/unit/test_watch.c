@@ -551,6 +551,27 @@ static void what_a_reading_does_not_find_is_over(void **state) {
     assert_int_equal(watch_queued(w->watch), 1);
 }
 
+/* The server has crashed, or is another one: it may have forgotten the renewal that another coordinator's holder relies on,
+ * and the next one raises the count to what was seen here before. */
+static void who_reads_all_projects_anew_watches_their_leases_anew(void **state) {
+    World *w = *state;
+    int64_t served = 0;
+    follow_own(w, 2);
+    pass(w, 9000);
+    watch_reread(w->watch, w->project.name);
+    follow(w, counted(2));
+    watch_reread_end(w->watch, note_served, &served);
+    assert_int_equal(watch_left(w->watch, w->project.name, 7, -1), 1000);
+    watch_reread(w->watch, (Slice)SLICE_ABSENT);
+    pass(w, 1000);
+    assert_int_equal(the_due(w).renewals, -1); /* no row's: nothing is lost before it was read */
+    follow(w, counted(2));
+    watch_reread_end(w->watch, note_served, &served);
+    assert_int_equal(watch_left(w->watch, w->project.name, 7, -1), 10000);
+    pass(w, 10000);
+    assert_int_equal(the_due(w).renewals, 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 #define TEST_AMONG(name) cmocka_unit_test_setup_teardown(name, begin_among_others, end)
 
@@ -586,6 +607,7 @@ int main(void) {
         TEST_AMONG(requests_of_a_coordinator_that_was_never_heard_count_as_just_heard_of),
         TEST_AMONG(who_is_parked_here_is_heard_of_whatever_others_thought),
         TEST_AMONG(what_a_reading_does_not_find_is_over),
+        TEST_AMONG(who_reads_all_projects_anew_watches_their_leases_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
