@@ -11,5 +11,5 @@
 void reader_read(Connection *c);
 /* Takes all whole frames there are, then reads on or pauses. Afterwards the connection may be gone. */
 void reader_go_on(Connection *c);
-/* nng's callback; `connection` is a Connection. */
-void reader_received(void *connection);
+/* nng's callback; `arg` is a Connection. */
+void reader_received(void *arg);
