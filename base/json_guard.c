@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "base/json_plain.h"
 #include "base/log.h"
 
 void json_guard_init(void) {
@@ -60,11 +59,6 @@ int json_parse(Slice text, unsigned max_depth, json_t **out, JsonProblem *proble
         if (empty == NULL)
             return -ENOMEM;
         *out = empty;
-        return 0;
-    }
-    json_t *plain = json_read_plain(text, max_depth);
-    if (plain != NULL) {
-        *out = plain;
         return 0;
     }
     if (is_deeper_than(text, max_depth)) {
