@@ -321,7 +321,7 @@ def test_what_is_no_server_is_refused_in_time(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = f"127.0.0.1:{silent.getsockname()[1]}"
         assert "timeout expired" in refusal(tmp_path, "--store", f"postgres://postgres@{host}/x")
-        assert f"{host.split(':')[0]} does not answer" in refusal(tmp_path, "--store", f"postgres://u@{host},{host}/x")
+        assert "127.0.0.1 does not answer" in refusal(tmp_path, "--store", f"postgres://u@{host},{host}/x")
 
 
 def test_a_server_that_stops_and_goes_on_loses_nothing(server, start, url):
