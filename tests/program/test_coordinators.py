@@ -51,11 +51,9 @@ def test_renewals_anywhere_keep_a_lease_and_silence_loses_it(two, key):
     """It is granted by one and renewed through the other alone, for several times its length."""
     here, there = (one.http(key) for one in two)
     secret = held(here, lease=2)
-    end = time.monotonic() + 7
+    end = time.monotonic() + 6
     while time.monotonic() < end:
         assert there.call("renewLease", {"lease": secret}).status == 200
-        time.sleep(0.3)
-    until(lambda: here.call("renewLease", {"lease": "x"}).status == 401)
     waiting = Waiting(two[0], "http", key, "b")
     assert waiting.result().status == 200  # nobody renews it any more
     lost = there.call("renewLease", {"lease": secret})
@@ -124,9 +122,9 @@ def test_leases_outlive_the_coordinator_that_granted_them(house, two, key):
     here.hang_up()
     here.kill()
     client = there.http(key)
-    for _ in range(8):
+    end = time.monotonic() + 6
+    while time.monotonic() < end:
         assert client.call("renewLease", {"lease": secret}).status == 200
-        time.sleep(0.8)
     third = house("three")
     assert third.http(key).call("renewLease", {"lease": secret}).status == 200
     assert release(third.http(key), secret).status == 200
