@@ -70,19 +70,19 @@
 #define CHANGES_MAX                                                                                                    \
     (32 * 1024 * 1024) /* bytes of one transaction in the log: BATCH_MAX operations take a tenth at most */
 
-/* How long the shared store may take, and what one statement may be. All but the first are told to the server too. */
+/* How long the shared store may take, and what one statement may be. Some are told to the server too. */
 #define STORE_URL_MAX 4096
-#define STORE_HOSTS_MAX 16                     /* of the URL, asked at once; of more than these one after the other */
-#define STORE_CONNECT_SECONDS 2                /* until one of them takes writes, if the URL does not say connect_timeout */
-#define STORE_UNHEARD_MS 4000                  /* nothing comes back from the server's machine: it is gone */
-#define STORE_ANSWER_MS 6000                   /* for one answer; then the connection is given up */
-#define STORE_LOCK_MS 5000                     /* for a lock that another coordinator has */
-#define STORE_IDLE_MS 5000                     /* a coordinator that stopped in the middle of a transaction loses it */
-#define KEY_KNOWN_MS 5000                      /* another coordinator may revoke it meanwhile */
-#define STORE_DOUBT_MS 10000                   /* for finding out what became of a COMMIT */
-#define STORE_MIGRATION_MS 60000               /* for another coordinator's migration */
-#define STORE_RETRY_MIN_MS 100                 /* between attempts to connect, doubled each time … */
-#define STORE_RETRY_MAX_MS 1000                /* … up to this */
+#define STORE_HOSTS_MAX 16       /* of the URL, asked at once; of more than these one after the other */
+#define STORE_CONNECT_SECONDS 2  /* until one of them takes writes, if the URL does not say connect_timeout */
+#define STORE_UNHEARD_MS 4000    /* nothing comes back from the server's machine: it is gone */
+#define STORE_ANSWER_MS 6000     /* for one answer; then the connection is given up */
+#define STORE_LOCK_MS 5000       /* for a lock that another coordinator has */
+#define STORE_IDLE_MS 5000       /* a coordinator that stopped in the middle of a transaction loses it */
+#define KEY_KNOWN_MS 5000        /* another coordinator may revoke it meanwhile */
+#define STORE_DOUBT_MS 10000     /* for finding out what became of a COMMIT */
+#define STORE_MIGRATION_MS 60000 /* for another coordinator's migration */
+#define STORE_RETRY_MIN_MS 100   /* between attempts to connect, doubled each time … */
+#define STORE_RETRY_MAX_MS 1000  /* … up to this */
 #define STATEMENT_BYTES_MAX (32 * 1024 * 1024) /* parameters: BATCH_MAX operations take a tenth at most */
 
 /* What time does, by the lease clock. */

@@ -199,7 +199,7 @@ PGconn *postgres_open_connection(const char *url, char *reason, size_t size) {
     Hosts hosts;
     PQconninfoOption *parts = PQconninfoParse(url, NULL);
     PGconn *connection = parts != NULL && find_hosts(parts, &hosts) ? open_first(url, &hosts, reason, size)
-                                                                     : open_one(url, reason, size);
+                                                                    : open_one(url, reason, size);
     PQconninfoFree(parts);
     return connection;
 }

@@ -1080,8 +1080,8 @@ static void no_host_that_will_do_is_refused_with_what_each_says(void **state) {
     char url[512], port[8];
     int silent = listen_silently(port);
     (void)postgres_run(admin, "ALTER DATABASE postgres SET default_transaction_read_only = on");
-    (void)snprintf(url, sizeof url, "host=localhost,127.0.0.1,/nowhere port=%s,%d,1 user=postgres dbname=postgres", port,
-                   server.port);
+    (void)snprintf(url, sizeof url, "host=localhost,127.0.0.1,/nowhere port=%s,%d,1 user=postgres dbname=postgres",
+                   port, server.port);
     assert_refused_by(url, STORE_IO, "localhost does not answer");
     assert_refused_by(url, STORE_IO, "session is read-only");
     assert_refused_by(url, STORE_IO, "/nowhere");

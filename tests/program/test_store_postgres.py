@@ -220,9 +220,12 @@ def small_disk(tmp_path, server):
     """A folder of 16 MB that the server may write to."""
     folder = tmp_path / "small"
     folder.mkdir()
-    if os.geteuid() != 0 or subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder], capture_output=True, check=False
-    ).returncode:
+    if (
+        os.geteuid() != 0
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder], capture_output=True, check=False
+        ).returncode
+    ):
         pytest.skip("a small disk can be mounted by root only")
     owner = os.stat(server.folder)
     os.chown(folder, owner.st_uid, owner.st_gid)
@@ -289,9 +292,7 @@ class FakeServer(threading.Thread):
         settings = {"server_encoding": "UTF8", "client_encoding": "UTF8", "standard_conforming_strings": "on",
                     "default_transaction_read_only": "off", "in_hot_standby": "off", **self.say}  # fmt: skip
         told = b"".join(self.message(b"S", f"{name}\0{value}\0".encode()) for name, value in settings.items())
-        return (
-            self.message(b"R", struct.pack(">I", 0)) + told + self.message(b"K", bytes(8)) + self.message(b"Z", b"I")
-        )
+        return self.message(b"R", struct.pack(">I", 0)) + told + self.message(b"K", bytes(8)) + self.message(b"Z", b"I")
 
     def run(self):
         with contextlib.suppress(OSError):
