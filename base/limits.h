@@ -81,7 +81,7 @@
 #define CHANGES_MAX                                                                                                    \
     (32 * 1024 * 1024) /* bytes of one transaction in the log: BATCH_MAX operations take a tenth at most */
 
-/* How long the shared store may take, and what one statement may be. All but the first are told to the server too. */
+/* How long the shared store may take, and what one statement may be. Some are told to the server too. */
 #define STORE_URL_MAX 4096
 #define STORE_HOSTS_MAX 16       /* of the URL, asked at once; of more than these one after the other */
 #define STORE_CONNECT_SECONDS 2  /* until one of them takes writes, if the URL does not say connect_timeout */

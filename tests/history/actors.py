@@ -24,9 +24,9 @@ TIMEOUT = 1.6  # of one operation, above the longest poll; a half-open connectio
 WAYS = ["well"] * 30 + ["dies", "dies", "oversleeps", "haunts", "haunts", "haunts", "haunts", "cancels", "impatient"]
 
 
-def http_call(address, key, operation, body):
+def http_call(address, key, operation, body, timeout=TIMEOUT):
     host, port = address.rsplit(":", 1)
-    connection = http.client.HTTPConnection(host, int(port), timeout=TIMEOUT)
+    connection = http.client.HTTPConnection(host, int(port), timeout=timeout)
     with contextlib.closing(connection):
         connection.request("POST", "/" + operation, json.dumps(body), {"X-API-Key": key})
         answer = connection.getresponse()

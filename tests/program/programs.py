@@ -125,19 +125,25 @@ class Server:
 
     script = pathlib.Path(__file__).parent.parent / "postgres" / "server"
 
-    def __init__(self, *settings):
+    def __init__(self, *options, prefix=(), environment=None):
+        """`prefix`: the words of a program that starts it."""
         self.process = subprocess.Popen(
-            [self.script, *settings], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+            [*prefix, self.script, *options],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+        )  # fmt: skip
         self.folder, self.port = self.process.stdout.readline().split()
         self.numbers = itertools.count(1)
 
     def url(self, database="postgres", user="postgres"):
         return f"postgres://{user}@127.0.0.1:{self.port}/{database}"
 
+    def admin_url(self, database="postgres"):
+        """By its socket, whatever is the matter with the network."""
+        return f"postgres://postgres@/{database}?host={self.folder}&port={self.port}"
+
     def run(self, sql, database="postgres"):
         done = subprocess.run(
-            ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", self.url(database), "-c", sql],
+            ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", self.admin_url(database), "-c", sql],
             check=True, capture_output=True, text=True, timeout=60,
         )  # fmt: skip
         return done.stdout.strip()
@@ -148,10 +154,23 @@ class Server:
         self.run(f"CREATE DATABASE {name}")
         return name
 
+    @property
+    def pid(self):
+        """Of the server's first process."""
+        return int((pathlib.Path(self.folder) / "data" / "postmaster.pid").read_text().split()[0])
+
     def signal(self, number):
         """To the server's first process."""
-        pid = int((pathlib.Path(self.folder) / "data" / "postmaster.pid").read_text().split()[0])
-        os.kill(pid, number)
+        os.kill(self.pid, number)
+
+    def signal_all(self, number):
+        """To all its processes; the first one is stopped before, so that it starts no more of them."""
+        first = self.pid
+        os.kill(first, signal.SIGSTOP)
+        children = pathlib.Path(f"/proc/{first}/task/{first}/children").read_text().split()
+        for pid in (*map(int, children), first):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def stop(self):
         self.process.stdin.close()
