@@ -1,12 +1,12 @@
-"""Two PostgreSQL servers, of which one follows the other, and what a failover is made of: the primary fails, the standby
-takes its place, a new standby is made of what is left.
+"""Two PostgreSQL servers, of which one follows the other, and what a failover is made of: the primary fails, the
+standby takes its place, a new standby is made of what is left.
 
     kill     its processes end by SIGKILL, all at once
     pause    they stop: connections stay open and are taken, and nobody answers
     cut      not a packet passes between it and the others, and nobody is told so; it runs on
 
-Each server is in a network of its own where that can be had (as root, with iproute2), else all are on 127.0.0.1 and there
-is no cut."""
+Each server is in a network of its own where that can be had (as root, with iproute2), else all are on 127.0.0.1 and
+there is no cut."""
 
 import contextlib
 import itertools
@@ -112,8 +112,8 @@ class Place:
 
 
 class Pair:
-    """`is_synchronous`: what the primary confirms is on the standby. `database()`, `url(database)`, `run(sql)` as those of
-    a server; they are of whichever is the primary."""
+    """`is_synchronous`: what the primary confirms is on the standby. `database()`, `url(database)`, `run(sql)` as those
+    of a server; they are of whichever is the primary."""
 
     def __init__(self, *, is_synchronous=True):
         self.is_synchronous = is_synchronous
@@ -169,8 +169,8 @@ class Pair:
             self.until_commits_wait()
 
     def until_commits_wait(self):
-        """The setting is one process' to make true, when it gets to it. A commit that wants to be applied on a standby that
-        applies nothing tells: it waits."""
+        """The setting is one process' to make true, when it gets to it. A commit that wants to be applied on a standby
+        that applies nothing tells: it waits."""
         waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE '%emit%'"
         emit = "SET synchronous_commit = remote_apply; SELECT pg_logical_emit_message(true, 'emit', '')"
         self.standby.run("SELECT pg_wal_replay_pause()")
