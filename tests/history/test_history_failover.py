@@ -1,5 +1,6 @@
 """Histories of three coordinators on a pair of PostgreSQL servers whose primary fails again and again, and whose
-standby is promoted: what was acknowledged is there, nobody's lease is lost by it, and soon all coordinators serve again."""
+standby is promoted: what was acknowledged is there, nobody's lease is lost by it, and soon all coordinators serve
+again."""
 
 import concurrent.futures
 import contextlib
