@@ -120,6 +120,15 @@ class NngClient:
         self.socket.close()
 
 
+def signal_all(first, number):
+    """To a process and its children; it is stopped before, so that it starts no more of them."""
+    os.kill(first, signal.SIGSTOP)
+    children = pathlib.Path(f"/proc/{first}/task/{first}/children").read_text().split()
+    for pid in (*map(int, children), first):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
 class Server:
     """A PostgreSQL server of the test's own (tests/postgres/server): `url(database)`, `run(sql)`."""
 
@@ -164,13 +173,7 @@ class Server:
         os.kill(self.pid, number)
 
     def signal_all(self, number):
-        """To all its processes; the first one is stopped before, so that it starts no more of them."""
-        first = self.pid
-        os.kill(first, signal.SIGSTOP)
-        children = pathlib.Path(f"/proc/{first}/task/{first}/children").read_text().split()
-        for pid in (*map(int, children), first):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+        signal_all(self.pid, number)
 
     def stop(self):
         self.process.stdin.close()

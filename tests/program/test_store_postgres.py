@@ -183,13 +183,11 @@ def test_an_outage_wears_out_no_lease_that_is_only_renewed(server, start, url):
     end = time.monotonic() + 7
     while time.monotonic() < end:
         statuses.append(client.call("renewLease", body).status)
-        time.sleep(0.25)
     server.run(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
     assert set(statuses[1:]) == {503}
     end = time.monotonic() + 30
     while client.raw("GET", "/readyz").status != 200:  # whose time was over would be lost before he is heard
         assert time.monotonic() < end, "it did not come back"
-        time.sleep(0.05)
     assert client.call("renewLease", body).status == 200
 
 
