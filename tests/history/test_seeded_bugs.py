@@ -74,6 +74,7 @@ def build_with(name, sources, program):
         "--batch",
         "--quiet",
         "--strip=1",
+        "--fuzz=0",  # else it may land where it is no bug
         f"--directory={sources}",
         f"--input={HERE / 'bugs' / name}.patch",
     ]
