@@ -15,12 +15,12 @@ typedef struct Moment {
 
 /* What time alone does. The service's clock says when; the rules say whether it still applies, and what comes of it. */
 typedef enum DueKind {
-    DUE_EXPIRED, /* stack_number, ticket, renewals: its lease was not renewed since that one, or lasted its maxHold */
-    DUE_RESTED,  /* stack_number, quiet_until_ms: its quiet is over */
+    DUE_EXPIRED,     /* stack_number, ticket, renewals: it was not renewed since that one, or lasted its maxHold */
+    DUE_RESTED,      /* stack_number, quiet_until_ms: its quiet is over */
     DUE_UNCOLLECTED, /* stack_number, ticket: nobody came for the grant from the queue */
-    DUE_UNHEARD, /* ticket, heard_at: the queued request was not heard of there, or hung up; it is passed over from now on */
-    DUE_HEARD,     /* ticket: it counts as heard of again (every queued request, after a start) */
-    DUE_ABANDONED, /* ticket: not heard of for too long; it is over */
+    DUE_UNHEARD,     /* ticket, heard_at: not heard of there any more, or hung up; passed over from now on */
+    DUE_HEARD,       /* ticket: it counts as heard of again (every queued request, after a start) */
+    DUE_ABANDONED,   /* ticket: not heard of for too long; it is over */
 } DueKind;
 typedef struct Due {
     DueKind kind;

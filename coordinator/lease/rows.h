@@ -48,8 +48,8 @@ typedef struct StackRow {
     } before;
     int purpose; /* Purpose */
     Slice holder_json;
-    /* Of several coordinators alone: a number that the grant and every renewal raise, so that each of them sees whether it
-     * was renewed, wherever that was. Outlives the lease. */
+    /* Of several coordinators alone: a number that the grant of a bound lease and every renewal raise, so that each of them
+     * sees whether it was renewed, wherever that was. Outlives the lease. */
     int64_t renewals;
     /* After it. */
     /* Quiet: nobody gets it before the last holder must have stopped. The service's clock ends it; these say how long it
@@ -80,8 +80,8 @@ typedef struct RequestRow {
     Slice request_id; /* absent: a lease asked for without one */
     RequestState state;
     bool is_heard; /* of a queued one: live. One not heard of for a while is passed over, and keeps its place */
-    int64_t
-        heard_at; /* … and the coordinator that heard of it last: it tells when the request fell silent; 0: the only one */
+    /* … and the coordinator that heard of it last: it tells when the request fell silent. 0: the only one. */
+    int64_t heard_at;
     RequestWhy why;
     /* As sent, for comparison with a repeat; lease_seconds FIELD_ABSENT when it was not sent. */
     Slice branch, commit;

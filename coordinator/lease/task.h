@@ -27,7 +27,7 @@ int task_stack_of(Task *t, const RequestSlot *request, StackSlot **out) MUST_USE
 
 /* Takes the stack through the state table; an event the table does not know is a bug, answered as `internal`. */
 int task_move(Task *t, StackSlot *stack, StackEvent event) MUST_USE;
-/* Somebody was told that the bound lease has its length left: among several coordinators all have to see that. */
+/* Somebody is told that the bound lease has its length left: among several coordinators all have to see that. */
 void lease_renewed(const Task *t, StackSlot *stack);
 /* Appends to the history; moment and asker are filled in. The other texts must live as long as the arena. */
 int task_record(Task *t, EventRow event) MUST_USE;

@@ -13,8 +13,7 @@
  * postgres_hosts.c connects, postgres_connection.c refuses what cannot be trusted; postgres_pipeline.c sends and receives;
  * postgres_resolve.c finds out about a COMMIT that was not answered; postgres_load.c, _save.c, _read.c, _prune.c,
  * _transfer.c do the rest; postgres_others.c is about the other coordinators, whose calls postgres_listener.c hears on a
- * session of its own;
- * postgres_columns.c and postgres_statements.c know the tables.
+ * session of its own; postgres_columns.c and postgres_statements.c know the tables.
  */
 #pragma once
 
@@ -190,6 +189,12 @@ int postgres_await(PGconn *connection, int64_t patience_ms) MUST_USE;
 int postgres_send(PostgresStore *s, PostgresStatement id, const Arguments *arguments) MUST_USE;
 /* The same without parameters. */
 int postgres_send_bare(PostgresStore *s, PostgresStatement id) MUST_USE;
+/* Room for `most` rows of one statement, in the scratch memory; then one row after another, which is borrowed. 0 | -ENOMEM. */
+int postgres_rows_init(PostgresStore *s, Rows *rows, size_t most) MUST_USE;
+void postgres_rows_add(Rows *rows, Slice project, const void *row);
+/* Sends a statement about rows. ROW_NEW: all columns of the table, without its guards. */
+int postgres_send_rows(PostgresStore *s, PostgresStatement id, const Table *table, RowChange change, const Rows *rows)
+    MUST_USE;
 /* BEGIN, if the transaction that is open was not begun. */
 int postgres_send_begin(PostgresStore *s) MUST_USE;
 /* The project's row, not locked; a lock on its name, for one that has no row. */
@@ -205,7 +210,9 @@ int postgres_skip(PostgresStore *s, size_t count) MUST_USE;
 int postgres_finish(PostgresStore *s) MUST_USE;
 /* Sends ROLLBACK without waiting, if a transaction was begun. */
 void postgres_send_rollback(PostgresStore *s);
-/* Likewise one row at a time, for lists: 0 with *out NULL after the last one. */
+/* The next statement's result one row at a time, for lists: begun before anything of it is received, then 0 with *out NULL
+ * after the last one. */
+void postgres_begin_rows(PostgresStore *s);
 int postgres_receive_row(PostgresStore *s, PGresult **out) MUST_USE;
 static inline void postgres_clearp(PGresult **result) {
     PQclear(*result);
@@ -215,7 +222,7 @@ static inline void postgres_clearp(PGresult **result) {
 int postgres_decoded(PostgresStore *s, int r, const Table *table) MUST_USE;
 
 /* postgres_resolve.c: what became of the transaction under way, whose COMMIT was not answered cleanly. 0: it is committed
- * and safe; STORE_IO: it is not and never will be; STORE_UNKNOWN; STORE_BROKEN. */
+ * and safe; STORE_IO: it is not and never will be; STORE_UNKNOWN. */
 int postgres_resolve(PostgresStore *s) MUST_USE;
 /* For store_begin: the doubt of an earlier transaction, if there is one, asked about again. */
 int postgres_resolve_doubt(PostgresStore *s) MUST_USE;
@@ -225,8 +232,6 @@ int postgres_load(Store *store, WorkingSet **sets, size_t count) MUST_USE;
 /* postgres_save.c */
 int postgres_save(Store *store, WorkingSet **sets, size_t count) MUST_USE;
 int postgres_save_key_used(Store *store, Slice id, int64_t wall_ms) MUST_USE;
-int postgres_send_rows(PostgresStore *s, PostgresStatement statement, const Table *table, RowChange change,
-                       const Rows *rows) MUST_USE;
 /* The number of this transaction, in each project it changed: all of it is there if that is in one of them. */
 int postgres_note_transaction(PostgresStore *s, const Rows *changed) MUST_USE;
 /* postgres_transfer.c */

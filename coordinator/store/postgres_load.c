@@ -68,22 +68,19 @@ static int gather_wants(PostgresStore *s, WorkingSet **sets, size_t count, RowQu
     *out = (Wanted){.rows.count = 0};
     if (most == 0)
         return 0;
-    out->rows.rows = arena_alloc(&s->scratch, most * sizeof *out->rows.rows);
-    out->rows.projects = arena_alloc(&s->scratch, most * sizeof *out->rows.projects);
+    int r = postgres_rows_init(s, &out->rows, most);
     out->sets = arena_alloc(&s->scratch, most * sizeof(WorkingSet *));
     out->wants = arena_alloc(&s->scratch, most * sizeof(RowWant *));
-    if (out->rows.rows == NULL || out->rows.projects == NULL || out->sets == NULL || out->wants == NULL)
+    if (r < 0 || out->sets == NULL || out->wants == NULL)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++)
         for (size_t j = 0; j < sets[i]->want_count; j++) {
             RowWant *want = &sets[i]->wants[j];
             if (!is_to_load(want, query))
                 continue;
-            size_t at = out->rows.count++;
-            out->rows.rows[at] = want;
-            out->rows.projects[at] = sets[i]->project_name;
-            out->sets[at] = sets[i];
-            out->wants[at] = want;
+            out->sets[out->rows.count] = sets[i];
+            out->wants[out->rows.count] = want;
+            postgres_rows_add(&out->rows, sets[i]->project_name, want);
         }
     return 0;
 }
@@ -91,11 +88,7 @@ static int gather_wants(PostgresStore *s, WorkingSet **sets, size_t count, RowQu
 static int send_wants(PostgresStore *s, RowQuery query, const Wanted *wanted) {
     if (wanted->rows.count == 0)
         return 0;
-    arguments_clear(&s->arguments);
-    arguments_add_projects(&s->arguments, &wanted->rows);
-    for (size_t i = 0; i < postgres_wants.column_count; i++)
-        arguments_add_column(&s->arguments, &postgres_wants.columns[i], &wanted->rows);
-    return postgres_send(s, queries[query].statement, &s->arguments);
+    return postgres_send_rows(s, queries[query].statement, &postgres_wants, ROW_NEW, &wanted->rows);
 }
 
 /* ---- what comes back ---- */

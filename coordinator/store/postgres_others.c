@@ -30,38 +30,18 @@ static int send_commit(PostgresStore *s) {
 
 /* ---- renewals ---- */
 
-static int rows_of(PostgresStore *s, const void *first, size_t size, size_t project_offset, size_t count, Rows *out) {
-    *out = (Rows){.rows = arena_alloc(&s->scratch, count * sizeof *out->rows),
-                  .projects = arena_alloc(&s->scratch, count * sizeof *out->projects),
-                  .count = count};
-    if (out->rows == NULL || out->projects == NULL)
-        return -ENOMEM;
-    for (size_t i = 0; i < count; i++) {
-        const char *row = (const char *)first + i * size;
-        out->rows[i] = row;
-        out->projects[i] = *(const Slice *)(const void *)(row + project_offset);
-    }
-    return 0;
-}
-
-static int send_rows(PostgresStore *s, PostgresStatement id, const Table *table, const Rows *rows) {
-    arguments_clear(&s->arguments);
-    arguments_add_projects(&s->arguments, rows);
-    for (size_t i = 0; i < table->column_count; i++)
-        arguments_add_column(&s->arguments, &table->columns[i], rows);
-    return postgres_send(s, id, &s->arguments);
-}
-
 int postgres_renew(Store *store, Renewal *renewals, size_t count) {
     PostgresStore *s = postgres_store(store);
     OWN(postgres_clearp) PGresult *renewed = NULL;
     Rows rows;
     arena_reset(&s->scratch);
-    int r = rows_of(s, renewals, sizeof *renewals, offsetof(Renewal, project), count, &rows);
+    int r = postgres_rows_init(s, &rows, count);
+    for (size_t i = 0; r == 0 && i < count; i++)
+        postgres_rows_add(&rows, renewals[i].project, &renewals[i]);
     if (r == 0)
         r = begin_lazily(s);
     if (r == 0)
-        r = send_rows(s, PG_RENEW, &postgres_renewals, &rows);
+        r = postgres_send_rows(s, PG_RENEW, &postgres_renewals, ROW_NEW, &rows);
     if (r == 0)
         r = send_commit(s);
     if (r == 0)
@@ -162,11 +142,13 @@ int postgres_call(Store *store, const StoreCall *calls, size_t count) {
     PostgresStore *s = postgres_store(store);
     Rows rows;
     arena_reset(&s->scratch);
-    int r = rows_of(s, calls, sizeof *calls, offsetof(StoreCall, project), count, &rows);
+    int r = postgres_rows_init(s, &rows, count);
+    for (size_t i = 0; r == 0 && i < count; i++)
+        postgres_rows_add(&rows, calls[i].project, &calls[i]);
     if (r == 0)
         r = begin_lazily(s);
     if (r == 0)
-        r = send_rows(s, PG_CALL, &postgres_calls, &rows);
+        r = postgres_send_rows(s, PG_CALL, &postgres_calls, ROW_NEW, &rows);
     if (r == 0)
         r = send_commit(s);
     return r == 0 ? postgres_finish(s) : r;

@@ -152,6 +152,37 @@ int postgres_send(PostgresStore *s, PostgresStatement id, const Arguments *argum
     return 0;
 }
 
+int postgres_rows_init(PostgresStore *s, Rows *rows, size_t most) {
+    *rows = (Rows){.count = 0};
+    if (most == 0)
+        return 0;
+    *rows = (Rows){.rows = arena_alloc(&s->scratch, most * sizeof *rows->rows),
+                   .projects = arena_alloc(&s->scratch, most * sizeof *rows->projects)};
+    return rows->rows != NULL && rows->projects != NULL ? 0 : -ENOMEM;
+}
+
+void postgres_rows_add(Rows *rows, Slice project, const void *row) {
+    assert(rows->rows != NULL);
+    rows->rows[rows->count] = row;
+    rows->projects[rows->count++] = project;
+}
+
+/* Whether a column is a parameter: a new row has no guards, of a deleted one the keys and guards are enough. */
+static bool is_told(const Table *table, size_t column, RowChange change) {
+    bool is_key = column < table->key_count, is_guard = column >= table->column_count;
+    return change == ROW_NEW ? !is_guard : change == ROW_CHANGED || is_key || is_guard;
+}
+
+int postgres_send_rows(PostgresStore *s, PostgresStatement id, const Table *table, RowChange change, const Rows *rows) {
+    arguments_clear(&s->arguments);
+    if (table->belongs_to_project)
+        arguments_add_projects(&s->arguments, rows);
+    for (size_t i = 0; i < table->column_count + table->guard_count; i++)
+        if (is_told(table, i, change))
+            arguments_add_column(&s->arguments, &table->columns[i], rows);
+    return postgres_send(s, id, &s->arguments);
+}
+
 int postgres_send_bare(PostgresStore *s, PostgresStatement id) {
     static const Arguments none;
     return postgres_send(s, id, &none);
@@ -262,6 +293,12 @@ int postgres_receive(PostgresStore *s, PGresult **out) {
     if (r == 0)
         *out = steal(&result);
     return r;
+}
+
+void postgres_begin_rows(PostgresStore *s) {
+    int is_row_by_row = PQsetSingleRowMode(s->connection);
+    assert(is_row_by_row == 1);
+    (void)is_row_by_row;
 }
 
 int postgres_receive_row(PostgresStore *s, PGresult **out) {

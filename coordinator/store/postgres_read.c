@@ -65,9 +65,7 @@ static int read_watched_request(PostgresStore *s, const PGresult *row, const Sto
 /* Hands over the rows of the next statement, until *stopped is not 0: then the rest is read and dropped. A failure of the
  * connection is the result. */
 static int read_rows(PostgresStore *s, RowReader reader, const StoreRows *rows, int *stopped) {
-    int is_row_by_row = PQsetSingleRowMode(s->connection);
-    assert(is_row_by_row == 1);
-    (void)is_row_by_row;
+    postgres_begin_rows(s);
     for (;;) {
         OWN(postgres_clearp) PGresult *row = NULL;
         int r = postgres_receive_row(s, &row);

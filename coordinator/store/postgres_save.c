@@ -13,21 +13,6 @@
 
 /* ---- which rows ---- */
 
-static int rows_init(PostgresStore *s, Rows *rows, size_t most) {
-    *rows = (Rows){.count = 0};
-    if (most == 0)
-        return 0;
-    *rows = (Rows){.rows = arena_alloc(&s->scratch, most * sizeof *rows->rows),
-                   .projects = arena_alloc(&s->scratch, most * sizeof *rows->projects)};
-    return rows->rows != NULL && rows->projects != NULL ? 0 : -ENOMEM;
-}
-
-static void rows_add(Rows *rows, Slice project, const void *row) {
-    assert(rows->rows != NULL);
-    rows->rows[rows->count] = row;
-    rows->projects[rows->count++] = project;
-}
-
 /* Everything of one table that a set may have changed. */
 typedef struct Part {
     size_t (*count)(const WorkingSet *set);
@@ -102,38 +87,21 @@ static int gather_rows(PostgresStore *s, WorkingSet *const *sets, size_t count, 
     const void *row;
     for (size_t i = 0; i < count; i++)
         most += part->count(sets[i]);
-    int r = rows_init(s, out, most);
+    int r = postgres_rows_init(s, out, most);
     for (size_t i = 0; r == 0 && i < count; i++)
         for (size_t j = 0; j < part->count(sets[i]); j++)
             if (part->at(sets[i], j, &row) == change)
-                rows_add(out, sets[i]->project_name, row);
+                postgres_rows_add(out, sets[i]->project_name, row);
     return r;
 }
 
 /* ---- sending them ---- */
 
-/* Whether a column is a parameter: a new row has no guards, of a deleted one the keys and guards are enough. */
-static bool is_told(const Table *table, size_t column, RowChange change) {
-    bool is_key = column < table->key_count, is_guard = column >= table->column_count;
-    return change == ROW_NEW ? !is_guard : change == ROW_CHANGED || is_key || is_guard;
-}
-
-int postgres_send_rows(PostgresStore *s, PostgresStatement statement, const Table *table, RowChange change,
-                       const Rows *rows) {
-    arguments_clear(&s->arguments);
-    if (table->belongs_to_project)
-        arguments_add_projects(&s->arguments, rows);
-    for (size_t i = 0; i < table->column_count + table->guard_count; i++)
-        if (is_told(table, i, change))
-            arguments_add_column(&s->arguments, &table->columns[i], rows);
-    return postgres_send(s, statement, &s->arguments);
-}
-
 static int gather_changed(PostgresStore *s, WorkingSet *const *sets, size_t count, Rows *out) {
-    int r = rows_init(s, out, count);
+    int r = postgres_rows_init(s, out, count);
     for (size_t i = 0; r == 0 && i < count; i++)
         if (working_set_is_changed(sets[i]))
-            rows_add(out, sets[i]->project_name, sets[i]);
+            postgres_rows_add(out, sets[i]->project_name, sets[i]);
     return r;
 }
 

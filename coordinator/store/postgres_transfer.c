@@ -35,9 +35,7 @@ static int hand_over(PostgresStore *s, const PGresult *result, StoredKind kind, 
 }
 
 static int receive_rows(PostgresStore *s, StoredKind kind, StoredRowReader *each, void *arg) {
-    int is_row_by_row = PQsetSingleRowMode(s->connection);
-    assert(is_row_by_row == 1);
-    (void)is_row_by_row;
+    postgres_begin_rows(s);
     for (;;) {
         OWN(postgres_clearp) PGresult *row = NULL;
         int r = postgres_receive_row(s, &row);
@@ -92,20 +90,6 @@ static int check_empty(PostgresStore *s) {
     return STORE_CONFLICT;
 }
 
-/* Room for `count` rows, and which project each belongs to. */
-static int rows_init(PostgresStore *s, const StoredRow *rows, size_t count, Rows *out) {
-    *out = (Rows){.rows = arena_alloc(&s->scratch, count * sizeof *out->rows),
-                  .projects = arena_alloc(&s->scratch, count * sizeof *out->projects),
-                  .count = count};
-    if (out->rows == NULL || out->projects == NULL)
-        return -ENOMEM;
-    for (size_t i = 0; i < count; i++) {
-        out->rows[i] = &rows[i].as;
-        out->projects[i] = rows[i].project;
-    }
-    return 0;
-}
-
 /* A stack's columns are those of its slot. */
 static int make_slots(PostgresStore *s, const StoredRow *rows, Rows *out) {
     StackSlot *slots = arena_alloc(&s->scratch, out->count * sizeof *slots);
@@ -129,7 +113,9 @@ static int note_projects(PostgresStore *s, const Rows *projects) {
 static int send_run(PostgresStore *s, const StoredRow *rows, size_t count) {
     StoredKind kind = rows->kind;
     Rows run;
-    int r = rows_init(s, rows, count, &run);
+    int r = postgres_rows_init(s, &run, count);
+    for (size_t i = 0; r == 0 && i < count; i++)
+        postgres_rows_add(&run, rows[i].project, &rows[i].as);
     if (r == 0 && kind == STORED_STACK)
         r = make_slots(s, rows, &run);
     if (r == 0 && kind == STORED_PROJECT)

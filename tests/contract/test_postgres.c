@@ -743,13 +743,20 @@ static void renewal_waits_for_nobody_who_is_at_the_row(void **state) {
     close_other();
 }
 
-static void loss_does_not_happen_once_the_lease_was_renewed(void **state) {
-    World *w = *state;
+/* The stack as a transaction loaded it, whose lease the other coordinator has renewed since. */
+static StackSlot *load_before_a_renewal(World *w) {
     make_lease(w, "shop");
     open_other();
     StackSlot *slot = begin_with_stack(w, w->store);
     Renewal meanwhile = renewal(lease, 0);
     assert_int_equal(store_renew(beside, &meanwhile, 1), 0);
+    assert_int_equal(meanwhile.renewals, 2);
+    return slot;
+}
+
+static void loss_does_not_happen_once_the_lease_was_renewed(void **state) {
+    World *w = *state;
+    StackSlot *slot = load_before_a_renewal(w);
     slot->row.ticket = 0;
     slot->row.state = STACK_AVAILABLE;
     slot->is_guarded = true;
@@ -762,11 +769,7 @@ static void loss_does_not_happen_once_the_lease_was_renewed(void **state) {
 
 static void other_changes_keep_a_renewal_that_came_between(void **state) {
     World *w = *state;
-    make_lease(w, "shop");
-    open_other();
-    StackSlot *slot = begin_with_stack(w, w->store);
-    Renewal meanwhile = renewal(lease, 0);
-    assert_int_equal(store_renew(beside, &meanwhile, 1), 0);
+    StackSlot *slot = load_before_a_renewal(w);
     slot->row.last_commit = slice_of("abc");
     slot->row.renewals++;
     stack_slot_changed(slot);

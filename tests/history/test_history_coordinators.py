@@ -2,7 +2,6 @@
 drained in turn, their sessions end, they die at each point where they speak with the server or with each other."""
 
 import pytest
-from programs import Server
 from test_history import SEED, assert_clean, make_histories
 
 MANY = {"coordinators": 3, "jobs": 64, "stacks": 8, "operations": 2000}
@@ -13,13 +12,6 @@ MIXES = {
     "sessions": ("session", "force"),
     "everything": ("kill", "drain", "pause", "pause_jobs", "step", "force", "session"),
 }
-
-
-@pytest.fixture(scope="module")
-def server():
-    started = Server()
-    yield started
-    started.stop()
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Histories of a coordinator whose rows are on a PostgreSQL server: it dies at each point, and its sessions end."""
 
 import pytest
-from programs import Server
 from run import points
 from test_history import MIXES, SEED, assert_clean, make_histories
 
@@ -11,13 +10,6 @@ SESSIONS = {
     "sessions and kills": ("session", "kill", "pause", "force"),
     "everything": tuple(deed for deed in MIXES["everything"] if deed != "backup") + ("session",),
 }
-
-
-@pytest.fixture(scope="module")
-def server():
-    started = Server()
-    yield started
-    started.stop()
 
 
 @pytest.fixture(scope="module")

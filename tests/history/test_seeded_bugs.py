@@ -10,7 +10,6 @@ import shutil
 import subprocess
 
 import pytest
-from programs import Server
 from run import HERE, ROOT, NotServed, Run, judge
 
 TRIES = 6  # each longer than the one before: a busy machine shows less in the same time
@@ -105,13 +104,6 @@ def find_out(program, bug, folder, server):
             if bug.words in sentence:
                 return f"after {n + 1}: {sentence[:150]}"
     return None
-
-
-@pytest.fixture(scope="module")
-def server():
-    started = Server()
-    yield started
-    started.stop()
 
 
 @pytest.fixture(scope="module")
