@@ -108,7 +108,6 @@ static void begin_lease(Task *t, StackRow *row, const RequestRow *request) {
     row->purpose = request->purpose;
     row->holder_json = request->holder_json;
     row->quiet_seconds = 0; /* whoever had lost it is history now */
-    row->renewals += t->moment->coordinator != 0;
 }
 
 static void begin_request(RequestRow *request, const StackRow *stack, bool is_reused) {
@@ -154,6 +153,8 @@ static int give(Task *t, const RequestRow *request, const Choice *choice, StackS
         return r;
     StackRow *row = &(*out)->row;
     begin_lease(t, row, request);
+    (*out)->is_granted = true;
+    lease_renewed(t, *out);
     if (request->from_queue) {
         row->is_collected = false;
         row->before.branch = before.branch;

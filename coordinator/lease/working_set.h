@@ -60,6 +60,7 @@ typedef struct StackSlot {
     StackRow row;
     StackState loaded_state;
     int64_t loaded_generation, loaded_renewals;
+    bool is_granted; /* a lease began in this batch, whether it still lives or not */
     bool is_guarded; /* saved only if nobody renewed the lease since it was loaded */
     RowChange change;
 } StackSlot;

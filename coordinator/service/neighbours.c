@@ -36,7 +36,7 @@ static int watch_stack(void *arg, const ProjectRow *project, const StackRow *row
     n->tick(n->tick_arg);
     int r = watch_reserve(n->watch, 1, 1);
     if (r == 0)
-        watch_follow_stack(n->watch, &holding, row, row->renewals);
+        watch_follow_stack(n->watch, &holding, row, row->renewals, false);
     return r;
 }
 

@@ -54,7 +54,7 @@ static void follow_stacks(const Publisher *p, const WorkingSet *set) {
         StackRow row = slot->row;
         if (slot->change == ROW_DELETED)
             row.state = STACK_GONE;
-        watch_follow_stack(p->watch, &set->project, &row, slot->loaded_renewals);
+        watch_follow_stack(p->watch, &set->project, &row, slot->loaded_renewals, slot->is_granted);
     }
 }
 
@@ -119,7 +119,7 @@ static void follow_due(const Publisher *p, const Batch *batch, const WatchDue *d
     if (d->stack_number != 0 && (stack == NULL || stack->change == ROW_CLEAN)) {
         const StackRow gone = {.number = d->stack_number, .state = STACK_GONE};
         const StackRow *row = stack != NULL ? &stack->row : &gone;
-        watch_follow_stack(p->watch, &set->project, row, row->renewals);
+        watch_follow_stack(p->watch, &set->project, row, row->renewals, false);
     } else if (d->stack_number == 0 && (request == NULL || request->change == ROW_CLEAN)) {
         const RequestRow over = {.ticket = d->ticket, .state = REQUEST_OVER};
         watch_follow_request(p->watch, &set->project, request != NULL ? &request->row : &over);

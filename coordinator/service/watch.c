@@ -440,22 +440,19 @@ static void follow_lease(Watch *w, const ProjectRow *project, const StackRow *ro
     put(w, e);
 }
 
-/* Whether the quiet of `row` follows this lease. One that the same transaction granted and ended was never seen: nothing
- * is known of what it had left. */
-static bool is_lease_before(const Entry *e, const StackRow *row) {
-    if (e == NULL || e->kind != KIND_LEASE)
-        return false;
-    return row->quiet_ticket != 0 ? e->ticket == row->quiet_ticket : e->generation == row->requested;
+/* Of a lease that the same transaction granted and ended, or another coordinator, nothing is known of what it had left. */
+static bool is_lease_before(const Entry *e, const StackRow *row, bool is_granted) {
+    return e != NULL && e->kind == KIND_LEASE && e->renewals == row->renewals && !is_granted;
 }
 
-static void follow_quiet(Watch *w, const ProjectRow *project, const StackRow *row, Entry *e) {
+static void follow_quiet(Watch *w, const ProjectRow *project, const StackRow *row, bool is_granted, Entry *e) {
     bool is_known = e != NULL && e->kind == KIND_QUIET && e->quiet_until_ms == row->quiet_until_ms;
     if (is_known && e->ticket == row->quiet_ticket) {
         e->round = w->round;
         return;
     }
     int64_t untold_ms = row->quiet_untold_seconds * 1000;
-    if (is_lease_before(e, row) && e->renewals == row->renewals)
+    if (is_lease_before(e, row, is_granted))
         untold_ms = lowest(untold_ms, highest(lowest(e->lease_end, e->hold_end) - w->now, 0));
     if (e == NULL)
         e = add(w, project->name, KIND_QUIET, row->number, row->quiet_ticket);
@@ -466,19 +463,21 @@ static void follow_quiet(Watch *w, const ProjectRow *project, const StackRow *ro
     e->quiet_until_ms = row->quiet_until_ms;
     e->rest_ms = row->quiet_seconds * 1000;
     e->quiet_end = w->now + untold_ms + e->rest_ms;
-    if (row->quiet_ticket != 0 && untold_ms > 0)
+    /* Where it was granted in the same transaction, its ticket may have been told of an earlier grant's loss there. */
+    if (row->quiet_ticket != 0 && untold_ms > 0 && !is_granted)
         set_untold(w, e);
     e->round = w->round;
     put(w, e);
 }
 
-void watch_follow_stack(Watch *w, const ProjectRow *project, const StackRow *row, int64_t loaded_renewals) {
+void watch_follow_stack(Watch *w, const ProjectRow *project, const StackRow *row, int64_t loaded_renewals,
+                        bool is_granted) {
     Entry *e = find(w, project->name, KIND_LEASE, row->number);
     bool is_gone = row->state == STACK_GONE;
     if (!is_gone && row->ticket != 0 && (row->lease_seconds > 0 || !row->is_collected))
         follow_lease(w, project, row, loaded_renewals, e);
     else if (!is_gone && row->ticket == 0 && row->quiet_until_ms != 0)
-        follow_quiet(w, project, row, e);
+        follow_quiet(w, project, row, is_granted, e);
     else
         drop(w, e);
 }

@@ -38,8 +38,9 @@ int64_t watch_next(const Watch *watch);
 /* Before a COMMIT: makes room for following so many rows, of which at most `projects` are projects not seen yet. -ENOMEM. */
 int watch_reserve(Watch *watch, size_t rows, size_t projects) MUST_USE;
 /* After it. Cannot fail. A stack that is gone has the state STACK_GONE. `loaded_renewals`: the row's count before this
- * coordinator raised it; the count itself, if it did not. */
-void watch_follow_stack(Watch *watch, const ProjectRow *project, const StackRow *row, int64_t loaded_renewals);
+ * coordinator raised it; the count itself, if it did not. `is_granted`: in the transaction that left the row so. */
+void watch_follow_stack(Watch *watch, const ProjectRow *project, const StackRow *row, int64_t loaded_renewals,
+                        bool is_granted);
 void watch_follow_request(Watch *watch, const ProjectRow *project, const RequestRow *row);
 /* At a start instead of watch_follow_request: the request counts as just heard of (DUE_HEARD makes its row say so). */
 void watch_start_request(Watch *watch, const ProjectRow *project, const RequestRow *row);

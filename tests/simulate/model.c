@@ -281,11 +281,11 @@ static void begin_quiet(const Model *m, ModelStack *s, const ModelRequest *r, Re
     s->quiet_ticket = r != NULL && r->is_joined ? 0 : s->ticket;
     int64_t untold = why == WHY_FORCED ? highest(lowest(s->lease_end, s->hold_end) - m->now, 0) : 0;
     s->stored_untold_ms = why == WHY_FORCED ? s->lease_seconds * INT64_C(1000) : 0;
-    bool is_not_known = s->granted_in == m->batch || (s->quiet_ticket == 0 && s->purpose == PURPOSE_CLEAN);
-    untold = is_not_known ? s->stored_untold_ms : lowest(untold, s->stored_untold_ms);
+    bool is_seen = s->granted_in != m->batch; /* or nobody knows what it had left, nor who was told of it */
+    untold = is_seen ? lowest(untold, s->stored_untold_ms) : s->stored_untold_ms;
     s->is_quiet = has_quiet;
     s->rest_ms = rest;
-    s->is_untold = s->quiet_ticket != 0 && untold > 0;
+    s->is_untold = s->quiet_ticket != 0 && untold > 0 && is_seen;
     s->quiet_end = m->now + untold + rest;
     s->due_told = -FOREVER;
 }
