@@ -10,7 +10,8 @@ int want_lease(WorkingSet *set, const Command *command) {
 }
 
 int want_stack_and_lease(WorkingSet *set, const Command *command) {
-    int r = working_set_want(set, (RowWant){.query = ROWS_STACK_BY_NAME, .text = command->stack_name, .limit = 1});
+    int r = working_set_want(
+        set, (RowWant){.query = ROWS_STACK_BY_NUMBER, .number = stack_number_of(command->stack_name), .limit = 1});
     if (r < 0 || command->lease_ref.ticket == 0)
         return r;
     return want_lease(set, command);

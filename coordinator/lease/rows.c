@@ -1,5 +1,7 @@
 #include "lease/rows.h"
 
+#include "base/limits.h"
+
 #define MAX_HOLD_SECONDS_DEFAULT (24 * 3600)
 #define EXPIRY_GRACE_SECONDS_DEFAULT 15
 
@@ -10,6 +12,15 @@ ProjectRow project_row_new(Slice name, int64_t created_ms) {
                         .expiry_grace_seconds = EXPIRY_GRACE_SECONDS_DEFAULT,
                         .created_ms = created_ms,
                         .first_unused = 1};
+}
+
+int64_t stack_number_of(Slice name) {
+    int64_t number;
+    size_t start = name.len;
+    while (start > 0 && name.ptr[start - 1] >= '0' && name.ptr[start - 1] <= '9')
+        start--;
+    bool is_number = slice_to_number((Slice){.ptr = name.ptr + start, .len = name.len - start}, &number);
+    return is_number && number <= ROW_NUMBER_MAX ? number : 0;
 }
 
 const char *const request_state_names[] = {

@@ -62,6 +62,9 @@ typedef struct StackRow {
     int64_t clean_failures; /* in a row */
 } StackRow;
 
+/* The number that a stack's name ends in, which is its row's: prefixes end in no digit. 0: it is no stack's name. */
+int64_t stack_number_of(Slice name);
+
 typedef enum RequestState { REQUEST_QUEUED, REQUEST_LIVE, REQUEST_OVER } RequestState;
 extern const char *const request_state_names[]; /* "queued", … ; NULL-terminated */
 typedef enum RequestWhy {

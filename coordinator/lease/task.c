@@ -20,7 +20,7 @@ int task_need(Task *t, RowWant want) {
 int task_stack_named(Task *t, StackSlot **out) {
     WorkingSet *set = t->set;
     Slice name = t->command->stack_name;
-    RowWant want = {.query = ROWS_STACK_BY_NAME, .text = name, .limit = 1};
+    RowWant want = {.query = ROWS_STACK_BY_NUMBER, .number = stack_number_of(name), .limit = 1};
     StackSlot *slot = working_set_stack_named(set, name);
     if (slot == NULL && working_set_loaded(set, want) == NULL)
         return task_need(t, want);

@@ -167,14 +167,8 @@ StackSlot *working_set_stack(WorkingSet *set, int64_t number) {
 }
 
 StackSlot *working_set_stack_named(WorkingSet *set, Slice name) {
-    size_t at = PLACE_NONE, place;
-    uint64_t hash = slice_hash(name);
-    while ((place = index_next(&set->stacks_by_name, hash, &at)) != PLACE_NONE) {
-        StackSlot *slot = set->stacks[place];
-        if (!is_gone(slot) && slice_equal(slot->row.name, name))
-            return slot;
-    }
-    return NULL;
+    StackSlot *slot = working_set_stack(set, stack_number_of(name));
+    return slot != NULL && slice_equal(slot->row.name, name) ? slot : NULL;
 }
 
 static int append_stack(WorkingSet *set, const StackSlot *image, StackSlot **out) {
@@ -187,8 +181,6 @@ static int append_stack(WorkingSet *set, const StackSlot *image, StackSlot **out
         return -ENOMEM;
     *slot = *image;
     int r = index_add(&set->stacks_by_number, set->arena, mix((uint64_t)slot->row.number), set->stack_count);
-    if (r == 0)
-        r = index_add(&set->stacks_by_name, set->arena, slice_hash(slot->row.name), set->stack_count);
     if (r < 0)
         return r;
     set->stacks[set->stack_count++] = slot;
@@ -212,23 +204,18 @@ int working_set_put_stack(WorkingSet *set, const StackRow *row) {
 }
 
 /* A number deleted by the batch comes back: its slot, and with it the image its row in the store still has. */
-static int revive_stack(WorkingSet *set, StackSlot *slot, const StackRow *row) {
-    bool is_same_name = slice_equal(slot->row.name, row->name);
+static void revive_stack(StackSlot *slot, const StackRow *row) {
     slot->row = *row;
     slot->change = slot->change == ROW_VOID ? ROW_NEW : ROW_CHANGED;
-    if (is_same_name)
-        return 0;
-    size_t place = 0;
-    while (set->stacks[place] != slot)
-        place++;
-    return index_add(&set->stacks_by_name, set->arena, slice_hash(row->name), place);
 }
 
 int working_set_add_stack(WorkingSet *set, const StackRow *row, StackSlot **out) {
     StackSlot *slot = find_stack(set, row->number);
-    int r = slot != NULL
-                ? revive_stack(set, slot, row)
-                : append_stack(set, &(StackSlot){.row = *row, .loaded_state = STACK_GONE, .change = ROW_NEW}, &slot);
+    int r = 0;
+    if (slot != NULL)
+        revive_stack(slot, row);
+    else
+        r = append_stack(set, &(StackSlot){.row = *row, .loaded_state = STACK_GONE, .change = ROW_NEW}, &slot);
     if (r < 0)
         return r;
     for (size_t i = 0; i < set->unused_count; i++) {

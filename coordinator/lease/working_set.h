@@ -16,8 +16,7 @@
 /* Closed; each is one index seek, O(log n + limit). */
 typedef enum RowQuery {
     ROWS_PROJECT,           /* the project's own row; implied by every set */
-    ROWS_STACK_BY_NAME,     /* text: name */
-    ROWS_STACK_BY_NUMBER,   /* number */
+    ROWS_STACK_BY_NUMBER,   /* number; of a name: stack_number_of */
     ROWS_STACK_HIGHEST,     /* not retiring, highest number first */
     ROWS_FREE_ON_BRANCH,    /* text: branch. Available, not quiet; last requested first */
     ROWS_FREE_AT_COMMIT,    /* text: branch, text2: commit. Likewise, with that last_commit and known content */
@@ -105,7 +104,7 @@ typedef struct WorkingSet {
     int64_t *granted;     /* tickets that lease_serve served in this batch */
     size_t granted_count, granted_capacity;
 
-    RowIndex wants_by_key, stacks_by_number, stacks_by_name, requests_by_ticket, requests_by_id, keys_by_id;
+    RowIndex wants_by_key, stacks_by_number, requests_by_ticket, requests_by_id, keys_by_id;
 } WorkingSet;
 
 /* The set is all arena memory: nothing to free. */

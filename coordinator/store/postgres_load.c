@@ -23,7 +23,6 @@ typedef struct Query {
     { .statement = (id), .table = &postgres_stacks, .is_order = true, .edge_offset = offsetof(StackRow, member) }
 
 static const Query queries[] = {
-    [ROWS_STACK_BY_NAME] = STACK(PG_LOAD_STACK_BY_NAME),
     [ROWS_STACK_BY_NUMBER] = STACK(PG_LOAD_STACK_BY_NUMBER),
     [ROWS_STACK_HIGHEST] = STACK_ORDER(PG_LOAD_STACK_HIGHEST, number),
     [ROWS_FREE_ON_BRANCH] = STACK_ORDER(PG_LOAD_FREE_ON_BRANCH, requested),
@@ -251,7 +250,7 @@ static int send_all(PostgresStore *s, Load *load) {
     load->new_count = count_new(load->sets, load->count);
     if (r == 0 && load->new_count > 0)
         r = send_locks(s, load->sets, load->count);
-    for (RowQuery query = ROWS_STACK_BY_NAME; r == 0 && query < COUNT_OF(queries); query++) {
+    for (RowQuery query = ROWS_STACK_BY_NUMBER; r == 0 && query < COUNT_OF(queries); query++) {
         r = gather_wants(s, load->sets, load->count, query, &load->wanted[query]);
         if (r == 0)
             r = send_wants(s, query, &load->wanted[query]);
@@ -267,7 +266,7 @@ static int receive_all(PostgresStore *s, Load *load) {
         if (r == 0)
             r = take_projects(s, load->sets, load->count, projects);
     }
-    for (RowQuery query = ROWS_STACK_BY_NAME; r == 0 && query < COUNT_OF(queries); query++) {
+    for (RowQuery query = ROWS_STACK_BY_NUMBER; r == 0 && query < COUNT_OF(queries); query++) {
         OWN(postgres_clearp) PGresult *rows = NULL;
         if (load->wanted[query].rows.count == 0)
             continue;

@@ -60,7 +60,6 @@ static const Statement statements[PG_STATEMENT_COUNT] = {
                                   "FOR NO KEY UPDATE"},
     [PG_LOCK_NAME] = {.text = "SELECT pg_advisory_xact_lock($1::bigint::integer, hashtext($2::text))"},
 
-    [PG_LOAD_STACK_BY_NAME] = FIRST_STACKS(IS("s.name", "w.text1"), "s.name"),
     [PG_LOAD_STACK_BY_NUMBER] = FIRST_STACKS(IS("s.number", "w.number"), "s.number"),
     [PG_LOAD_STACK_HIGHEST] = FIRST_STACKS("s.state <> 4", "s.number DESC"),
     [PG_LOAD_FREE_ON_BRANCH] =

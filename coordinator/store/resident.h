@@ -23,7 +23,7 @@ typedef struct ResidentLink {
 typedef struct ResidentStack {
     ResidentLink link; /* first */
     ResidentProject *project;
-    TreapNode by_number, by_name, free_on_branch, free_at_commit, by_age;
+    TreapNode by_number, free_on_branch, free_at_commit, by_age;
     bool is_gone; /* it was deleted: in no order, dirty until the engine knows */
     StackRow row;
 } ResidentStack;
@@ -64,7 +64,7 @@ struct ResidentProject {
     int64_t id; /* the engine's number for it */
     ResidentImage *image;
     ResidentLink with_events, dirty_events; /* the project in the list of those that have any, and they */
-    Treap by_number, by_name_of_stack, free_on_branch, free_at_commit, free_oldest, dirty_oldest;
+    Treap by_number, free_on_branch, free_at_commit, free_oldest, dirty_oldest;
     Treap by_ticket, by_request_id, queues[2];
 };
 

@@ -18,10 +18,6 @@ static int order_by_number(const TreapNode *a, const TreapNode *b) {
     return compare_numbers(ROW_OF(a, ResidentStack, by_number)->number, ROW_OF(b, ResidentStack, by_number)->number);
 }
 
-static int order_by_name(const TreapNode *a, const TreapNode *b) {
-    return slice_compare(ROW_OF(a, ResidentStack, by_name)->name, ROW_OF(b, ResidentStack, by_name)->name);
-}
-
 static int compare_requested(const StackRow *a, const StackRow *b) {
     int compared = compare_numbers(a->requested, b->requested);
     return compared != 0 ? compared : compare_numbers(a->number, b->number);
@@ -71,7 +67,6 @@ static bool is_free(const StackRow *row) {
 void resident_enter_stack(ResidentProject *p, ResidentStack *s) {
     const StackRow *row = &s->row;
     treap_insert(&p->by_number, &s->by_number);
-    treap_insert(&p->by_name_of_stack, &s->by_name);
     if (is_free(row)) {
         treap_insert(&p->free_on_branch, &s->free_on_branch);
         treap_insert(&p->free_oldest, &s->by_age);
@@ -84,7 +79,6 @@ void resident_enter_stack(ResidentProject *p, ResidentStack *s) {
 
 void resident_leave_stack(ResidentProject *p, ResidentStack *s) {
     treap_remove(&p->by_number, &s->by_number);
-    treap_remove(&p->by_name_of_stack, &s->by_name);
     treap_remove(&p->free_on_branch, &s->free_on_branch);
     treap_remove(&p->free_at_commit, &s->free_at_commit);
     treap_remove(is_free(&s->row) ? &p->free_oldest : &p->dirty_oldest, &s->by_age);
@@ -106,7 +100,6 @@ void resident_leave_request(ResidentProject *p, ResidentRequest *r) {
 
 void resident_init_orders(ResidentProject *p) {
     p->by_number = treap_of(order_by_number);
-    p->by_name_of_stack = treap_of(order_by_name);
     p->free_on_branch = treap_of(order_on_branch);
     p->free_at_commit = treap_of(order_at_commit);
     p->free_oldest = treap_of(order_by_requested);
@@ -123,12 +116,6 @@ const ResidentStack *resident_stack(const ResidentProject *p, int64_t number) {
     ResidentStack probe = {.row = {.number = number}};
     const TreapNode *node = treap_find(&p->by_number, &probe.by_number);
     return node != NULL ? CONST_CONTAINER(node, ResidentStack, by_number) : NULL;
-}
-
-static const ResidentStack *stack_by_name(const ResidentProject *p, Slice name) {
-    ResidentStack probe = {.row = {.name = name}};
-    const TreapNode *node = treap_find(&p->by_name_of_stack, &probe.by_name);
-    return node != NULL ? CONST_CONTAINER(node, ResidentStack, by_name) : NULL;
 }
 
 const ResidentRequest *resident_request(const ResidentProject *p, int64_t ticket) {
@@ -259,8 +246,6 @@ int resident_load(const ResidentProject *p, WorkingSet *set, RowWant *want) {
         .row = {.branch = want->text, .last_commit = want->text2, .requested = INT64_MAX, .number = INT64_MAX}};
     want->edge = 0;
     switch (want->query) {
-    case ROWS_STACK_BY_NAME:
-        return put_one(set, stack_by_name(p, want->text));
     case ROWS_STACK_BY_NUMBER:
         return put_one(set, resident_stack(p, want->number));
     case ROWS_STACK_HIGHEST:

@@ -144,7 +144,6 @@ static int load_want(SqliteStore *s, WorkingSet *set, RowWant *want, const Resid
     case ROWS_NUMBERS_UNUSED:
         return project != NULL ? resident_load(project, set, want) : put_first_numbers(set, want);
     case ROWS_PROJECT:
-    case ROWS_STACK_BY_NAME:
     case ROWS_STACK_BY_NUMBER:
     case ROWS_STACK_HIGHEST:
     case ROWS_FREE_ON_BRANCH:

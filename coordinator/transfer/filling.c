@@ -51,14 +51,6 @@ static int copy_texts(Arena *arena, StoredRow *row) {
 
 /* ---- what is brought ---- */
 
-bool filling_number_of(Slice stack_name, int64_t *number) {
-    size_t start = stack_name.len;
-    while (start > 0 && stack_name.ptr[start - 1] >= '0' && stack_name.ptr[start - 1] <= '9')
-        start--;
-    return slice_to_number((Slice){.ptr = stack_name.ptr + start, .len = stack_name.len - start}, number) &&
-           *number > 0 && *number <= ROW_NUMBER_MAX;
-}
-
 static int add_project(Filling *f, const ProjectRow *row) {
     if (f->project_count == f->project_capacity) {
         size_t capacity = f->project_capacity == 0 ? 64 : 2 * f->project_capacity;
@@ -101,8 +93,7 @@ static int check_ticket(Filling *f, const FilledProject *p, int64_t ticket) {
 }
 
 static int check_stack(Filling *f, FilledProject *p, const StackRow *row) {
-    int64_t number;
-    if (!filling_number_of(row->name, &number) || number != row->number)
+    if (stack_number_of(row->name) != row->number)
         return refuse(f, "stackName %.*s does not end in the stack's number, %" PRId64, SLICE_PRINT(row->name),
                       row->number);
     p->stacks_seen++;

@@ -33,6 +33,3 @@ int filling_add(Filling *filling, const StoredRow *row) MUST_USE;
 /* 0: all of it is there, durable; *counts says how much | TRANSFER_REFUSED | as store_commit and store_sync. */
 int filling_end(Filling *filling, TransferCounts *counts) MUST_USE;
 void filling_deinit(Filling *filling);
-
-/* The number a stack's name ends in: prefixes do not end in a digit. False: in none. */
-bool filling_number_of(Slice stack_name, int64_t *number);

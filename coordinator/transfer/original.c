@@ -263,7 +263,8 @@ static int take_stack(Original *o, const json_t *item, size_t number) {
         return refuse(o, "project \"%.*s\", stack \"%.*s\": isAvailable is neither true nor false",
                       SLICE_PRINT(project), SLICE_PRINT(row->name));
     row->state = json_is_true(is_available) ? STACK_AVAILABLE : STACK_LEASED;
-    if (!filling_number_of(row->name, &row->number))
+    row->number = stack_number_of(row->name);
+    if (row->number == 0)
         return refuse(o, "project \"%.*s\", stack \"%.*s\": its name does not end in a number; change it in the file",
                       SLICE_PRINT(project), SLICE_PRINT(row->name));
     int r = take_content(o, item, project, row);

@@ -174,8 +174,8 @@ static void batch_is_two_round_trips(void **state) {
     assert_int_equal(working_set_init(&blog, &w->arena, slice_of("blog")), 0);
     for (size_t i = 0; i < COUNT_OF(sets); i++) {
         RowWant wants[] = {{.query = ROWS_FREE_OLDEST, .limit = 3},
-                           {.query = ROWS_STACK_BY_NAME, .text = slice_of("test-1"), .limit = 1},
-                           {.query = ROWS_STACK_BY_NAME, .text = slice_of("test-2"), .limit = 1},
+                           {.query = ROWS_STACK_BY_NUMBER, .number = 1, .limit = 1},
+                           {.query = ROWS_STACK_BY_NUMBER, .number = 2, .limit = 1},
                            {.query = ROWS_QUEUE, .limit = 1},
                            {.query = ROWS_NUMBERS_UNUSED, .limit = 2}};
         for (size_t j = 0; j < COUNT_OF(wants); j++)
@@ -223,9 +223,8 @@ static void project_is_decided_by_one_at_a_time(void **state) {
     Call call;
     assert_int_equal(store_begin(other.store), 0);
     assert_int_equal(working_set_init(&other.set, &other.arena, slice_of("shop")), 0);
-    assert_int_equal(
-        working_set_want(&other.set, (RowWant){.query = ROWS_STACK_BY_NAME, .text = slice_of("test-1"), .limit = 1}),
-        0);
+    assert_int_equal(working_set_want(&other.set, (RowWant){.query = ROWS_STACK_BY_NUMBER, .number = 1, .limit = 1}),
+                     0);
     start(&call, &other, run_load);
     wait_for_waiting("1");
     add_stack(w, 1);
@@ -1178,7 +1177,6 @@ static const struct {
     PostgresStatement id;
     const char *index;
 } plans[] = {
-    {PG_LOAD_STACK_BY_NAME, "stack_by_name"},
     {PG_LOAD_STACK_BY_NUMBER, "stack_pkey"},
     {PG_LOAD_STACK_HIGHEST, "stack_pkey"},
     {PG_LOAD_FREE_ON_BRANCH, "stack_free_on_branch"},

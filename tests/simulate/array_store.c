@@ -315,8 +315,6 @@ static int array_save(Store *store, WorkingSet **sets, size_t count) {
 static bool is_wanted(const StackRow *row, const RowWant *want) {
     bool is_free = row->state == STACK_AVAILABLE && row->quiet_until_ms == 0;
     switch (want->query) {
-    case ROWS_STACK_BY_NAME:
-        return slice_equal(row->name, want->text);
     case ROWS_STACK_BY_NUMBER:
         return row->number == want->number;
     case ROWS_STACK_HIGHEST:
@@ -454,7 +452,6 @@ static int load_want(ArrayStore *s, WorkingSet *set, RowWant *want) {
     const RequestEntry *request = NULL;
     const KeyRow *key = NULL;
     switch (want->query) {
-    case ROWS_STACK_BY_NAME:
     case ROWS_STACK_BY_NUMBER:
     case ROWS_STACK_HIGHEST:
     case ROWS_FREE_ON_BRANCH:

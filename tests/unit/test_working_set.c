@@ -52,6 +52,8 @@ static void rows_are_found_by_all_their_keys(void **state) {
     assert_true(slice_equal_text(working_set_key(set, slice_of("key-500"))->row.id, "key-500"));
     assert_null(working_set_stack(set, 501));
     assert_null(working_set_stack_named(set, slice_of("test-501")));
+    assert_null(working_set_stack_named(set, slice_of("other-123")));
+    assert_null(working_set_stack_named(set, slice_of("test-0123")));
     assert_null(working_set_request(set, 0));
     assert_null(working_set_request_by_id(set, slice_of("request")));
     assert_null(working_set_key(set, slice_of("")));

@@ -77,8 +77,6 @@ CREATE TABLE stack (
     renewals             bigint NOT NULL, -- raised by renewals too, without the project's lock
     PRIMARY KEY (project, number)
 ) WITH (fillfactor = 70);
--- Always true; but who does not ask for a name cannot take this index for the key's.
-CREATE UNIQUE INDEX stack_by_name ON stack (project, name) WHERE name IS NOT NULL;
 -- The orders a request is served in: state 0 is available, 2 is dirty.
 CREATE INDEX stack_free_on_branch ON stack (project, branch, requested DESC, number DESC)
     WHERE state = 0 AND quiet_until_ms = 0;
