@@ -31,6 +31,17 @@ typedef struct Step {
     bool is_decided;
 } Step;
 
+/* In the order they are decided in. */
+typedef struct Plan {
+    Step steps[BATCH_MAX + DUE_MAX];
+    size_t count;
+    size_t last_dues; /* of which at the end */
+} Plan;
+
+static Step step_of(Work *work) {
+    return (Step){.work = work, .project = work->command.project};
+}
+
 WorkingSet *batch_set(const Batch *b, Slice project) {
     for (size_t i = 0; i < b->set_count; i++)
         if (slice_equal(b->sets[i]->project_name, project))
@@ -54,10 +65,10 @@ static int find_set(Batch *b, Step *s) {
     return 0;
 }
 
-static int want_pending(Batch *b, Step *steps, size_t count) {
+static int want_pending(Batch *b, Plan *plan) {
     int r = 0;
-    for (size_t i = 0; r == 0 && i < count; i++) {
-        Step *s = &steps[i];
+    for (size_t i = 0; r == 0 && i < plan->count; i++) {
+        Step *s = &plan->steps[i];
         if (s->is_decided)
             continue;
         if (s->set == NULL)
@@ -143,11 +154,11 @@ static int decide(Batch *b, Step *s, const Moment *moment) {
 }
 
 /* Decides what is pending, in order; a project stops at its first wish for more rows. */
-static int decide_pending(Batch *b, const Moment *moment, Step *steps, size_t count, size_t *left) {
+static int decide_pending(Batch *b, const Moment *moment, Plan *plan, size_t *left) {
     bool is_stopped[BATCH_MAX + DUE_MAX] = {false}; /* as b->sets */
     *left = 0;
-    for (size_t i = 0; i < count; i++) {
-        Step *s = &steps[i];
+    for (size_t i = 0; i < plan->count; i++) {
+        Step *s = &plan->steps[i];
         if (s->is_decided)
             continue;
         int r = is_stopped[s->set_at] ? DECISION_NEEDS_ROWS : decide(b, s, moment);
@@ -166,20 +177,40 @@ static int decide_pending(Batch *b, const Moment *moment, Step *steps, size_t co
     return 0;
 }
 
+static int load_pending(Batch *b, Store *store, Plan *plan) {
+    int r = want_pending(b, plan);
+    return r == 0 ? store_load(store, b->sets, b->set_count) : r;
+}
+
+/* Who came while the projects' locks were waited for is decided with those who waited for them. */
+static bool let_others_join(const Batch *b, BatchInput *input, Plan *plan) {
+    Work **more = input->works + input->count;
+    size_t most = BATCH_MAX - input->count;
+    size_t count = input->more != NULL ? input->more(input->more_arg, b, input->count, more, most) : 0;
+    size_t after = plan->count - plan->last_dues;
+    memmove(&plan->steps[after + count], &plan->steps[after], plan->last_dues * sizeof plan->steps[0]);
+    for (size_t i = 0; i < count; i++)
+        plan->steps[after + i] = step_of(more[i]);
+    plan->count += count;
+    input->count += count;
+    for (size_t i = 0; count > 0 && i < b->set_count; i++)
+        working_set_want_past_edges(b->sets[i]);
+    return count > 0;
+}
+
 /* Each round decides or serves at least one; DECIDE_ROUNDS_MAX more are for wishes that follow from one another. */
-static int decide_all(Batch *b, Store *store, const Moment *moment, Step *steps, size_t count) {
-    size_t left = count;
-    size_t rounds = 2 * count + DECIDE_ROUNDS_MAX + BATCH_MAX;
-    for (size_t round = 0; left > 0 && round < rounds; round++) {
-        int r = want_pending(b, steps, count);
-        if (r == 0)
-            r = store_load(store, b->sets, b->set_count);
-        if (r == 0)
-            r = decide_pending(b, moment, steps, count, &left);
-        if (r != 0)
-            return r;
+static int decide_all(Batch *b, Store *store, const Moment *moment, BatchInput *input, Plan *plan) {
+    int r = load_pending(b, store, plan);
+    if (r == 0 && let_others_join(b, input, plan))
+        r = load_pending(b, store, plan);
+    size_t left = plan->count;
+    size_t rounds = 2 * plan->count + DECIDE_ROUNDS_MAX + BATCH_MAX;
+    for (size_t round = 0; r == 0 && left > 0 && round < rounds; round++) {
+        r = decide_pending(b, moment, plan, &left);
+        if (r == 0 && left > 0)
+            r = load_pending(b, store, plan);
     }
-    return left == 0 ? 0 : -EDEADLK;
+    return r == 0 && left > 0 ? -EDEADLK : r;
 }
 
 /* The watch follows after the COMMIT, when nothing may fail any more. */
@@ -197,28 +228,34 @@ static int save(const Batch *b, Store *store) {
     return r;
 }
 
-static void add_due(Step *steps, size_t *count, const BatchInput *input, bool is_unheard) {
+static size_t add_dues(Plan *plan, const BatchInput *input, bool is_unheard) {
+    size_t before = plan->count;
     for (size_t i = 0; i < input->due_count; i++) {
         const WatchDue *due = &input->dues[i];
         if ((due->due.kind == DUE_UNHEARD) == is_unheard)
-            steps[(*count)++] = (Step){.due = &due->due, .project = due->project};
+            plan->steps[plan->count++] = (Step){.due = &due->due, .project = due->project};
     }
+    return plan->count - before;
 }
 
-int batch_run(Batch *b, Store *store, const Moment *moment, const BatchInput *input) {
-    Step steps[BATCH_MAX + DUE_MAX];
-    size_t count = 0;
+/* Who hung up does not get what the others free; all else that is due comes after what has arrived. */
+static void make_plan(Plan *plan, const BatchInput *input) {
+    plan->count = 0;
+    (void)add_dues(plan, input, true);
+    for (size_t i = 0; i < input->count; i++)
+        plan->steps[plan->count++] = step_of(input->works[i]);
+    plan->last_dues = add_dues(plan, input, false);
+}
+
+int batch_run(Batch *b, Store *store, const Moment *moment, BatchInput *input) {
+    Plan plan;
     arena_reset(&b->arena);
     b->set_count = 0;
-    /* Who hung up does not get what the others free; all else that is due comes after what has arrived. */
-    add_due(steps, &count, input, true);
-    for (size_t i = 0; i < input->count; i++)
-        steps[count++] = (Step){.work = input->works[i], .project = input->works[i]->command.project};
-    add_due(steps, &count, input, false);
+    make_plan(&plan, input);
     int r = store_begin(store);
     if (r != 0)
         return r;
-    r = decide_all(b, store, moment, steps, count);
+    r = decide_all(b, store, moment, input, &plan);
     FAILPOINT("decided");
     b->is_changed = false;
     for (size_t i = 0; i < b->set_count; i++)

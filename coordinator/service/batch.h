@@ -21,8 +21,12 @@ void batch_deinit(Batch *batch);
 
 /* What one transaction is to decide: who is not heard of any more, operations in order of arrival, what else is due. */
 typedef struct BatchInput {
-    Work *const *works;
-    size_t count; /* ≤ BATCH_MAX */
+    Work **works;
+    size_t count; /* ≤ BATCH_MAX; of all, when the batch has run */
+    /* Asked once, when the projects are locked: who came meanwhile and is about the batch's projects, `most` of them, if
+     * they are at least `least`. NULL: nobody comes later. */
+    size_t (*more)(void *arg, const Batch *batch, size_t least, Work **out, size_t most);
+    void *more_arg;
     const WatchDue *dues;
     size_t due_count; /* ≤ DUE_MAX */
 } BatchInput;
@@ -32,6 +36,6 @@ typedef struct BatchInput {
  * they changed is committed, not durable yet; the sets stay readable until the next run. Else a store result or -errno: no operation is answered; all but STORE_UNKNOWN and
  * STORE_BROKEN mean that certainly nothing happened.
  */
-int batch_run(Batch *batch, Store *store, const Moment *moment, const BatchInput *input) MUST_USE;
+int batch_run(Batch *batch, Store *store, const Moment *moment, BatchInput *input) MUST_USE;
 /* What the last run knows of a project; NULL: it was not about it. */
 WorkingSet *batch_set(const Batch *batch, Slice project);

@@ -258,10 +258,11 @@ static void call_others(Worker *w) {
 }
 
 /* What certainly did not happen runs again one by one, so that one operation's failure is its own. What was due stays due. */
-static void run_batch(Worker *w, const BatchInput *input) {
+static void run_batch(Worker *w, BatchInput *input) {
     Moment moment = {.wall_ms = clock_wall_ms(w->o.clock), .coordinator = w->coordinator};
-    bool is_alone = input->count + input->due_count == 1;
     int r = batch_run(&w->batch, w->o.store, &moment, input);
+    bool is_alone = input->count + input->due_count == 1;
+    input->more = NULL;
     for (int tries = 1; r == STORE_CONFLICT && is_alone && w->coordinator != 0 && tries < CONFLICT_TRIES; tries++)
         r = batch_run(&w->batch, w->o.store, &moment, input);
     if (r == 0) {
@@ -339,13 +340,6 @@ static void settle(Worker *w, Work *const *works, size_t count) {
             hand_back(w, &works[i], 1);
 }
 
-static void run_and_hand_back(Worker *w, Work *const *works, size_t count) {
-    if (count == 0)
-        return;
-    run_batch(w, &(BatchInput){.works = works, .count = count});
-    settle(w, works, count);
-}
-
 static bool speaks_for(const Work *work, const WatchDue *due) {
     const Command *c = &work->command;
     return c->lease_ref.ticket == due->due.ticket && slice_equal(c->project, due->project);
@@ -372,16 +366,111 @@ static size_t take_due(Worker *w, Work *const *works, size_t count, WatchDue *ou
     return kept;
 }
 
+/* Who may ask, or how long a lease may last, is decided anew behind these: they run alone, so that what comes after them
+ * sees it, and what came before was told what holds for it. */
+static bool runs_alone(const Work *work) {
+    OperationId operation = work->command.operation;
+    return operation == OP_REVOKE_KEY || operation == OP_DELETE_PROJECT || operation == OP_UPDATE_PROJECT;
+}
+
+/* Decided like any other, wherever it stands among those that wait. */
+static bool may_join(const Worker *w, const Work *work, const Batch *batch) {
+    OperationId operation = work->command.operation;
+    return work->is_resolved && !access_is_stale(&w->o.gate, work) && lease_decides(operation) &&
+           operation != OP_RENEW_LEASE && batch_set(batch, work->command.project) != NULL;
+}
+
+/* Those that wait when the projects are locked, if they are as many as the batch has: loading their rows takes another way
+ * to the server and back, but the next batch would have to wait for the lock again, behind other coordinators'. */
+static size_t take_more(void *arg, const Batch *batch, size_t least, Work **out, size_t most) {
+    Worker *w = arg;
+    size_t count = 0, taken = 0;
+    (void)pthread_mutex_lock(&w->mutex);
+    for (const Work *work = w->first; work != NULL && !runs_alone(work); work = work_of(work->shown.next))
+        count += may_join(w, work, batch);
+    if (count < least)
+        count = 0;
+    for (Work **at = &w->first; taken < count && taken < most;) {
+        Work *work = *at;
+        if (may_join(w, work, batch)) {
+            *at = work_of(work->shown.next);
+            out[taken++] = work;
+        } else {
+            at = (Work **)&work->shown.next;
+        }
+    }
+    w->last = &w->first;
+    while (*w->last != NULL)
+        w->last = (Work **)&(*w->last)->shown.next;
+    (void)pthread_mutex_unlock(&w->mutex);
+    return taken;
+}
+
+static void run_and_settle(Worker *w, BatchInput *input) {
+    run_batch(w, input);
+    settle(w, input->works, input->count);
+}
+
+static size_t take_works_of(Slice project, Work **works, size_t *count, Work **out) {
+    size_t kept = 0, taken = 0;
+    for (size_t i = 0; i < *count; i++)
+        if (slice_equal(works[i]->command.project, project))
+            out[taken++] = works[i];
+        else
+            works[kept++] = works[i];
+    *count = kept;
+    return taken;
+}
+
+static size_t take_dues_of(Slice project, WatchDue *dues, size_t *count, WatchDue *out) {
+    size_t kept = 0, taken = 0;
+    for (size_t i = 0; i < *count; i++)
+        if (slice_equal(dues[i].project, project))
+            out[taken++] = dues[i];
+        else
+            dues[kept++] = dues[i];
+    *count = kept;
+    return taken;
+}
+
+/* Nobody waits to be decided. */
+static bool is_idle(Worker *w) {
+    (void)pthread_mutex_lock(&w->mutex);
+    bool is_empty = w->first == NULL && w->waiters.ready == NULL;
+    (void)pthread_mutex_unlock(&w->mutex);
+    return is_empty;
+}
+
+/* On a store that is shared each project is a transaction of its own: nobody waits there for a lock that he has nothing to
+ * do with. What is due where nobody asks for anything is one for all. */
+static void run_by_project(Worker *w, Work **works, size_t *count, WatchDue *dues, size_t *due_count) {
+    while (*count > 0) {
+        Work *own[BATCH_MAX];
+        WatchDue own_dues[DUE_MAX];
+        Slice project = works[0]->command.project;
+        BatchInput input = {.works = own, .dues = own_dues, .more_arg = w};
+        input.more = runs_alone(works[0]) ? NULL : take_more;
+        input.count = take_works_of(project, works, count, own);
+        input.due_count = take_dues_of(project, dues, due_count, own_dues);
+        run_and_settle(w, &input);
+        outbox_push(&w->outbox, is_idle(w));
+    }
+}
+
+static void run(Worker *w, Work **works, size_t count, WatchDue *dues, size_t due_count) {
+    if (w->coordinator != 0)
+        run_by_project(w, works, &count, dues, &due_count);
+    if (count + due_count > 0)
+        run_and_settle(w, &(BatchInput){.works = works, .count = count, .dues = dues, .due_count = due_count});
+}
+
 /* The end of a cycle: what it has collected, and what time has made due. */
-static void run_last(Worker *w, Work *const *works, size_t count) {
+static void run_last(Worker *w, Work **works, size_t count) {
     WatchDue due[DUE_MAX];
     size_t due_count = take_due(w, works, count, due);
-    if (count + due_count == 0)
-        return;
     if (due_count > 0)
         FAILPOINT("due");
-    run_batch(w, &(BatchInput){.works = works, .count = count, .dues = due, .due_count = due_count});
-    settle(w, works, count);
+    run(w, works, count, due, due_count);
 }
 
 static void answer_renewal(Worker *w, Work *work) {
@@ -440,13 +529,6 @@ static void save_renewals(Worker *w, Work **pending, size_t *pending_count) {
     }
 }
 
-/* Who may ask, or how long a lease may last, is decided anew behind these: they run alone, so that what comes after them
- * sees it, and what came before was told what holds for it. */
-static bool runs_alone(const Work *work) {
-    OperationId operation = work->command.operation;
-    return operation == OP_REVOKE_KEY || operation == OP_DELETE_PROJECT || operation == OP_UPDATE_PROJECT;
-}
-
 static bool is_refused(Worker *w, Work *work) {
     return (!work->is_resolved || access_is_stale(&w->o.gate, work)) &&
            access_resolve_from_store(&w->o.gate, work, w->o.store, &w->scratch) == ACCESS_REFUSED;
@@ -466,9 +548,9 @@ static void run_cycle(Worker *w, Work *const *works, size_t count) {
         } else if (renew_lightly(w, work)) {
             continue;
         } else if (runs_alone(work)) {
-            run_and_hand_back(w, pending, pending_count);
+            run(w, pending, pending_count, NULL, 0);
             pending_count = 0;
-            run_and_hand_back(w, &work, 1);
+            run(w, &work, 1, NULL, 0);
         } else if (work->command.operation == OP_BACKUP) {
             if (!chores_begin_backup(&w->chores, work))
                 outbox_put(&w->outbox, work);
@@ -570,14 +652,6 @@ static bool take(Worker *w, Work **works, size_t *count) {
     (void)pthread_mutex_unlock(&w->mutex);
     *count = n;
     return !is_end;
-}
-
-/* Nobody waits to be decided. */
-static bool is_idle(Worker *w) {
-    (void)pthread_mutex_lock(&w->mutex);
-    bool is_empty = w->first == NULL && w->waiters.ready == NULL;
-    (void)pthread_mutex_unlock(&w->mutex);
-    return is_empty;
 }
 
 static void look_at_neighbours(Worker *w) {

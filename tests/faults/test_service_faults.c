@@ -17,6 +17,8 @@
 #include "service/service.h"
 #include "simulate/array_store.h"
 
+#define KEY_SIZE 256
+
 typedef struct House {
     Store *store;
     Service *service;
@@ -24,7 +26,7 @@ typedef struct House {
     pthread_mutex_t mutex;
     pthread_cond_t answered;
     int open;
-    char key[256];
+    char key[KEY_SIZE];
     bool was_broken;
 } House;
 
@@ -38,11 +40,11 @@ static void done(Operation *op) {
 
 static const OperationOwner owner = {.done = done};
 
-static Operation *start_call(House *h, OperationId id, Transport transport, const char *body) {
+static Operation *start_call_by(House *h, const char *key, OperationId id, Transport transport, const char *body) {
     Operation *op;
     assert_int_equal(operation_new(&op, h->service, id, transport, &owner, h), 0);
     if (transport != TRANSPORT_CONTROL)
-        (void)service_authenticate(op, slice_of(h->key), slice_of("127.0.0.1"));
+        (void)service_authenticate(op, slice_of(key), slice_of("127.0.0.1"));
     if (!service_prepare(op, slice_of(body))) {
         (void)pthread_mutex_lock(&h->mutex);
         h->open++;
@@ -50,6 +52,10 @@ static Operation *start_call(House *h, OperationId id, Transport transport, cons
         service_submit(op);
     }
     return op;
+}
+
+static Operation *start_call(House *h, OperationId id, Transport transport, const char *body) {
+    return start_call_by(h, h->key, id, transport, body);
 }
 
 static void await_all(House *h) {
@@ -74,13 +80,27 @@ static void broken(void *arg) {
     ((House *)arg)->was_broken = true;
 }
 
-static int set_up(void **state) {
+static void make_project(House *h, const char *body, char *key) {
+    Operation *op = start_call(h, OP_CREATE_PROJECT, TRANSPORT_CONTROL, body);
+    await_all(h);
+    assert_int_equal(op->status, 200);
+    json_t *answer;
+    JsonProblem wrong;
+    assert_int_equal(json_parse(op->body, JSON_DEPTH_MAX, &answer, &wrong), 0);
+    (void)snprintf(key, KEY_SIZE, "%s", json_string_value(json_object_get(answer, "key")));
+    json_decref(answer);
+    (void)operation_free(op);
+}
+
+static int start_house(void **state, bool is_shared) {
     static House house;
     House *h = &house;
     memset(h, 0, sizeof *h);
     Store *inner;
     assert_int_equal(array_store_open(&inner), 0);
     h->store = wrap_store_new(inner);
+    if (is_shared)
+        wrap_store_share(h->store);
     h->log = (Logger){.fd = -1, .level = LOG_ERROR, .style = LOG_JSON, .clock = clock_system()};
     (void)pthread_mutex_init(&h->mutex, NULL);
     (void)pthread_cond_init(&h->answered, NULL);
@@ -92,17 +112,17 @@ static int set_up(void **state) {
                      0);
     service_on_broken(h->service, broken, h);
     assert_int_equal(service_start(h->service), 0);
-    Operation *op = start_call(h, OP_CREATE_PROJECT, TRANSPORT_CONTROL, "{\"project\":\"shop\",\"maxStacks\":3}");
-    await_all(h);
-    assert_int_equal(op->status, 200);
-    json_t *answer;
-    JsonProblem wrong;
-    assert_int_equal(json_parse(op->body, JSON_DEPTH_MAX, &answer, &wrong), 0);
-    (void)snprintf(h->key, sizeof h->key, "%s", json_string_value(json_object_get(answer, "key")));
-    json_decref(answer);
-    (void)operation_free(op);
+    make_project(h, "{\"project\":\"shop\",\"maxStacks\":3}", h->key);
     *state = h;
     return 0;
+}
+
+static int set_up(void **state) {
+    return start_house(state, false);
+}
+
+static int set_up_shared(void **state) {
+    return start_house(state, true);
 }
 
 static int tear_down(void **state) {
@@ -243,6 +263,80 @@ static void a_refusal_writes_nothing(void **state) {
     assert_int_equal(wrap_store_commits(h->store), commits);
 }
 
+/* ---- one of several coordinators ---- */
+
+/* What comes while the first load waits for the project's lock; how many projects a transaction has at most. */
+typedef struct Meanwhile {
+    House *house;
+    const char *keys[2]; /* of those who ask */
+    Operation *ops[2];
+    size_t count, most_projects;
+} Meanwhile;
+
+static void ask_meanwhile(void *arg, size_t projects) {
+    Meanwhile *m = arg;
+    if (projects > m->most_projects)
+        m->most_projects = projects;
+    for (; m->count < COUNT_OF(m->ops); m->count++)
+        m->ops[m->count] =
+            start_call_by(m->house, m->keys[m->count], OP_REQUEST_STACK, TRANSPORT_HTTP, "{\"branch\":\"b\"}");
+}
+
+/* One operation, and meanwhile two requests, which get `status`; the transactions that all of them took. */
+static int with_others(Meanwhile *m, OperationId id, Transport transport, const char *body, int status) {
+    House *h = m->house;
+    wrap_store_on_load(h->store, ask_meanwhile, m);
+    int commits = wrap_store_commits(h->store);
+    Operation *op = start_call(h, id, transport, body);
+    await_all(h);
+    assert_int_equal(op->status, 200);
+    (void)operation_free(op);
+    for (size_t i = 0; i < COUNT_OF(m->ops); i++) {
+        assert_int_equal(m->ops[i]->status, status);
+        (void)operation_free(m->ops[i]);
+    }
+    return wrap_store_commits(h->store) - commits;
+}
+
+/* Who is known when he asks is decided with the others; a stranger is looked up first. */
+static void learn_key(House *h, const char *key) {
+    Operation *op = start_call_by(h, key, OP_LIST_STACKS, TRANSPORT_HTTP, "{}");
+    await_all(h);
+    assert_int_equal(op->status, 200);
+    (void)operation_free(op);
+}
+
+static void who_comes_while_a_lock_is_waited_for_joins_the_batch(void **state) {
+    House *h = *state;
+    Meanwhile m = {.house = h, .keys = {h->key, h->key}};
+    learn_key(h, h->key);
+    assert_int_equal(with_others(&m, OP_REQUEST_STACK, TRANSPORT_HTTP, ASK, 200), 1);
+}
+
+/* It is revoked when they are decided. */
+static void nobody_joins_what_takes_his_key_away(void **state) {
+    House *h = *state;
+    Meanwhile m = {.house = h, .keys = {h->key, h->key}};
+    Slice rest = slice_of(h->key), prefix, project, id;
+    char body[KEY_SIZE + 50];
+    assert_true(slice_split(&rest, '_', &prefix) && slice_split(&rest, '_', &project) && slice_split(&rest, '_', &id));
+    (void)snprintf(body, sizeof body, "{\"project\":\"shop\",\"keyId\":\"%.*s\"}", SLICE_PRINT(id));
+    learn_key(h, h->key);
+    assert_int_equal(with_others(&m, OP_REVOKE_KEY, TRANSPORT_CONTROL, body, 401), 1);
+}
+
+static void each_project_is_a_transaction_of_its_own(void **state) {
+    House *h = *state;
+    char attic[KEY_SIZE], blog[KEY_SIZE];
+    make_project(h, "{\"project\":\"attic\"}", attic);
+    make_project(h, "{\"project\":\"blog\"}", blog);
+    Meanwhile m = {.house = h, .keys = {attic, blog}};
+    learn_key(h, attic);
+    learn_key(h, blog);
+    assert_int_equal(with_others(&m, OP_REQUEST_STACK, TRANSPORT_HTTP, ASK, 200), 3);
+    assert_int_equal(m.most_projects, 1);
+}
+
 int main(void) {
     json_guard_init();
     const struct CMUnitTest tests[] = {
@@ -256,6 +350,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(failed_list_is_503_and_the_next_one_works, set_up, tear_down),
         cmocka_unit_test_setup_teardown(draining_refuses_what_is_new, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_refusal_writes_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_comes_while_a_lock_is_waited_for_joins_the_batch, set_up_shared, tear_down),
+        cmocka_unit_test_setup_teardown(nobody_joins_what_takes_his_key_away, set_up_shared, tear_down),
+        cmocka_unit_test_setup_teardown(each_project_is_a_transaction_of_its_own, set_up_shared, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,12 +12,15 @@ typedef struct Fault {
 
 struct WrapStore {
     Store base;
+    StoreVtable shared; /* wrap_vtable, for several coordinators */
     Store *inner;
     pthread_mutex_t mutex;
     Fault faults[WRAP_CALLS];
     bool has_failed[WRAP_CALLS]; /* since the fault was set */
     bool has_saved;              /* the transaction under way */
     int commits;
+    void (*on_load)(void *arg, size_t projects);
+    void *on_load_arg;
 };
 
 static WrapStore *wrap_of(const Store *store) {
@@ -53,6 +56,9 @@ static int wrap_begin(Store *store) {
 }
 
 static int wrap_load(Store *store, WorkingSet **sets, size_t count) {
+    const WrapStore *w = wrap_of(store);
+    if (w->on_load != NULL)
+        w->on_load(w->on_load_arg, count);
     int r = due(store, WRAP_LOAD);
     return r != 0 ? r : store_load(wrap_of(store)->inner, sets, count);
 }
@@ -130,6 +136,42 @@ static const char *wrap_reason(const Store *store) {
     return store_reason(wrap_of(store)->inner);
 }
 
+/* ---- one of several ---- */
+
+static int64_t shared_coordinator(const Store *store) {
+    (void)store;
+    return 7;
+}
+
+/* None of them is so light. */
+static int shared_renew(Store *store, Renewal *renewals, size_t count) {
+    (void)store;
+    for (size_t i = 0; i < count; i++)
+        renewals[i].renewals = 0;
+    return 0;
+}
+
+static int shared_look(Store *store, int64_t horizon, Arena *arena, StoreLook *out) {
+    (void)store;
+    (void)arena;
+    *out = (StoreLook){.horizon = horizon + 1, .is_all = horizon == 0};
+    return 0;
+}
+
+static int shared_call(Store *store, const StoreCall *calls, size_t count) {
+    (void)store;
+    (void)calls;
+    (void)count;
+    return 0;
+}
+
+static int shared_listen(Store *store, void (*on_call)(void *arg, Slice project, int64_t ticket), void *arg) {
+    (void)store;
+    (void)on_call;
+    (void)arg;
+    return 0;
+}
+
 static const StoreVtable wrap_vtable = {
     .name = "wrap",
     .close = wrap_close,
@@ -168,6 +210,22 @@ void wrap_store_fail(Store *store, WrapCall call, int nth, int result, bool for_
     w->faults[call] = (Fault){.left = nth, .result = result, .for_ever = for_ever};
     w->has_failed[call] = false;
     (void)pthread_mutex_unlock(&w->mutex);
+}
+
+void wrap_store_share(Store *store) {
+    WrapStore *w = wrap_of(store);
+    w->shared = wrap_vtable;
+    w->shared.coordinator = shared_coordinator;
+    w->shared.renew = shared_renew;
+    w->shared.look = shared_look;
+    w->shared.call = shared_call;
+    w->shared.listen = shared_listen;
+    w->base.vtable = &w->shared;
+}
+
+void wrap_store_on_load(Store *store, void (*fn)(void *arg, size_t projects), void *arg) {
+    wrap_of(store)->on_load = fn;
+    wrap_of(store)->on_load_arg = arg;
 }
 
 void wrap_store_heal(Store *store) {

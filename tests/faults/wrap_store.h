@@ -18,5 +18,9 @@ void wrap_store_fail(Store *store, WrapCall call, int nth, int result, bool for_
 void wrap_store_heal(Store *store);
 /* Whether the call that is to fail has not come yet. */
 bool wrap_store_is_waiting(Store *store, WrapCall call);
+/* Before the service: from now on it is one of several coordinators, the others of which do nothing. */
+void wrap_store_share(Store *store);
+/* Called by each load with the number of projects, before it reaches the engine inside. */
+void wrap_store_on_load(Store *store, void (*fn)(void *arg, size_t projects), void *arg);
 /* Commits that succeeded, of what was saved. */
 int wrap_store_commits(const Store *store);
