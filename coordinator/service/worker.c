@@ -1,7 +1,7 @@
 /*
  * The worker's thread: see the header for what it owns.
  *
- *     mutex ── queue of submitted operations, hang-ups told
+ *     intake ── what other threads bring
  *     thread alone ── store, batch, lease clock, waiters, timers
  *     outbox ── answers, until what they tell of is durable
  */
@@ -9,40 +9,27 @@
 
 #include <errno.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/failpoint.h"
 #include "base/limits.h"
 #include "service/batch.h"
 #include "service/chores.h"
+#include "service/intake.h"
 #include "service/lists.h"
 #include "service/neighbours.h"
 #include "service/outbox.h"
 #include "service/publish.h"
 #include "service/waiters.h"
 
-#define HANG_UPS_MAX 1024 /* told at once; more are found out by their requests' silence */
-#define CALLED_MAX 256    /* likewise; more are found out by a look */
-#define CONFLICT_TRIES 3  /* of one operation that meets a renewal */
-#define TICK_MS 1000      /* while anything is watched the lease clock is looked at so often */
-
-typedef struct Called { /* a request that waits here was served elsewhere */
-    char project[PROJECT_NAME_MAX + 1];
-    int64_t ticket;
-} Called;
+#define CONFLICT_TRIES 3 /* of one operation that meets a renewal */
+#define TICK_MS 1000     /* while anything is watched the lease clock is looked at so often */
 
 struct Worker {
     WorkerOptions o;
     int64_t coordinator; /* store_coordinator: 0: nobody else uses the store */
     pthread_t thread;
-    pthread_mutex_t mutex;
-    pthread_cond_t wake;
-    Work *first, **last; /* linked by shown.next */
-    uint64_t hung_up[HANG_UPS_MAX];
-    size_t hung_up_count;
-    Called called[CALLED_MAX];
-    size_t called_count;
+    Intake intake;
     bool is_started;
     atomic_bool is_stopping, is_draining;
     atomic_size_t places;
@@ -105,15 +92,10 @@ int worker_new(Worker **out, const WorkerOptions *options) {
     if (w == NULL)
         return -ENOMEM;
     w->o = *options;
-    w->last = &w->first;
-    if (pthread_mutex_init(&w->mutex, NULL) != 0) {
+    int r = intake_init(&w->intake, options->clock);
+    if (r < 0) {
         free(w);
-        return -ENOMEM;
-    }
-    if (clock_condition_init(&w->wake) < 0) {
-        (void)pthread_mutex_destroy(&w->mutex);
-        free(w);
-        return -ENOMEM;
+        return r;
     }
     outbox_init(&w->outbox, &(OutboxOptions){.store = options->store,
                                              .metrics = options->metrics,
@@ -122,7 +104,7 @@ int worker_new(Worker **out, const WorkerOptions *options) {
                                              .on_failure_arg = w});
     arena_init(&w->scratch);
     w->coordinator = store_coordinator(options->store);
-    int r = watch_new(&w->watch, w->coordinator);
+    r = watch_new(&w->watch, w->coordinator);
     batch_init(&w->batch, w->watch);
     waiters_init(&w->waiters, w->watch);
     neighbours_init(&w->neighbours, &(Neighbours){.store = options->store,
@@ -149,8 +131,7 @@ Worker *worker_free(Worker *w) {
     batch_deinit(&w->batch);
     arena_deinit(&w->scratch);
     outbox_deinit(&w->outbox);
-    (void)pthread_cond_destroy(&w->wake);
-    (void)pthread_mutex_destroy(&w->mutex);
+    intake_deinit(&w->intake);
     free(w);
     return NULL;
 }
@@ -179,9 +160,7 @@ void worker_give_place_back(Work *work) {
     work->has_place = false;
     if (atomic_fetch_sub(&w->places, 1) > 1 || !atomic_load(&w->is_stopping))
         return;
-    (void)pthread_mutex_lock(&w->mutex);
-    (void)pthread_cond_signal(&w->wake); /* that was the last one the end waited for */
-    (void)pthread_mutex_unlock(&w->mutex);
+    intake_wake(&w->intake); /* that was the last one the end waited for */
 }
 
 bool worker_is_broken(const Worker *w) {
@@ -194,42 +173,22 @@ bool worker_is_store_away(const Worker *w) {
 }
 
 void worker_submit(Worker *w, Work *work) {
-    work->shown.next = NULL;
-    (void)pthread_mutex_lock(&w->mutex);
-    bool was_empty = w->first == NULL;
-    *w->last = work;
-    w->last = (Work **)&work->shown.next;
-    if (was_empty)
-        (void)pthread_cond_signal(&w->wake);
-    (void)pthread_mutex_unlock(&w->mutex);
+    intake_put(&w->intake, work);
 }
 
 void worker_hang_up(Worker *w, uint64_t operation_id) {
-    (void)pthread_mutex_lock(&w->mutex);
-    if (w->hung_up_count < HANG_UPS_MAX)
-        w->hung_up[w->hung_up_count++] = operation_id;
-    (void)pthread_cond_signal(&w->wake);
-    (void)pthread_mutex_unlock(&w->mutex);
+    intake_hang_up(&w->intake, operation_id);
 }
 
 /* By the store's thread. */
 static void note_called(void *arg, Slice project, int64_t ticket) {
     Worker *w = arg;
-    (void)pthread_mutex_lock(&w->mutex);
-    if (w->called_count < CALLED_MAX && project.len <= PROJECT_NAME_MAX) {
-        Called *called = &w->called[w->called_count++];
-        (void)snprintf(called->project, sizeof called->project, "%.*s", SLICE_PRINT(project));
-        called->ticket = ticket;
-    }
-    (void)pthread_cond_signal(&w->wake);
-    (void)pthread_mutex_unlock(&w->mutex);
+    intake_call(&w->intake, project, ticket);
 }
 
 void worker_drain(Worker *w) {
-    (void)pthread_mutex_lock(&w->mutex);
     atomic_store(&w->is_draining, true);
-    (void)pthread_cond_signal(&w->wake);
-    (void)pthread_mutex_unlock(&w->mutex);
+    intake_wake(&w->intake);
 }
 
 /* ---- one cycle ---- */
@@ -345,16 +304,16 @@ static bool speaks_for(const Work *work, const WatchDue *due) {
     return c->lease_ref.ticket == due->due.ticket && slice_equal(c->project, due->project);
 }
 
+static Fitting fits_due(const void *due, const Work *work) {
+    return work->is_resolved && speaks_for(work, due) ? FITS : FITS_NOT; /* not everybody who says so */
+}
+
 /* In this cycle, or in one of the next: more may have arrived than one of them takes. */
 static bool is_spoken_for(Worker *w, Work *const *works, size_t count, const WatchDue *due) {
-    bool is_found = false;
-    for (size_t i = 0; i < count && !is_found; i++)
-        is_found = speaks_for(works[i], due);
-    (void)pthread_mutex_lock(&w->mutex);
-    for (const Work *work = w->first; work != NULL && !is_found; work = work_of(work->shown.next))
-        is_found = work->is_resolved && speaks_for(work, due); /* not everybody who says so */
-    (void)pthread_mutex_unlock(&w->mutex);
-    return is_found;
+    for (size_t i = 0; i < count; i++)
+        if (speaks_for(works[i], due))
+            return true;
+    return intake_has(&w->intake, fits_due, due);
 }
 
 /* Renewals that have arrived come before expiries. */
@@ -373,37 +332,27 @@ static bool runs_alone(const Work *work) {
     return operation == OP_REVOKE_KEY || operation == OP_DELETE_PROJECT || operation == OP_UPDATE_PROJECT;
 }
 
-/* Decided like any other, wherever it stands among those that wait. */
-static bool may_join(const Worker *w, const Work *work, const Batch *batch) {
+typedef struct Joining {
+    const Worker *worker;
+    const Batch *batch;
+} Joining;
+
+/* Whether it is decided like any other. */
+static Fitting fits_batch(const void *arg, const Work *work) {
+    const Joining *joining = arg;
+    if (runs_alone(work))
+        return FITS_NOBODY;
     OperationId operation = work->command.operation;
-    return work->is_resolved && !access_is_stale(&w->o.gate, work) && lease_decides(operation) &&
-           operation != OP_RENEW_LEASE && batch_set(batch, work->command.project) != NULL;
+    bool fits = work->is_resolved && !access_is_stale(&joining->worker->o.gate, work) && lease_decides(operation) &&
+                operation != OP_RENEW_LEASE && batch_set(joining->batch, work->command.project) != NULL;
+    return fits ? FITS : FITS_NOT;
 }
 
-/* Those that wait when the projects are locked, if they are as many as the batch has: loading their rows takes another way
- * to the server and back, but the next batch would have to wait for the lock again, behind other coordinators'. */
+/* Those that wait when the project is locked, if they are as many as the batch has: loading their rows takes another way to
+ * the server and back, but the next batch would have to wait for the lock again, behind other coordinators'. */
 static size_t take_more(void *arg, const Batch *batch, size_t least, Work **out, size_t most) {
     Worker *w = arg;
-    size_t count = 0, taken = 0;
-    (void)pthread_mutex_lock(&w->mutex);
-    for (const Work *work = w->first; work != NULL && !runs_alone(work); work = work_of(work->shown.next))
-        count += may_join(w, work, batch);
-    if (count < least)
-        count = 0;
-    for (Work **at = &w->first; taken < count && taken < most;) {
-        Work *work = *at;
-        if (may_join(w, work, batch)) {
-            *at = work_of(work->shown.next);
-            out[taken++] = work;
-        } else {
-            at = (Work **)&work->shown.next;
-        }
-    }
-    w->last = &w->first;
-    while (*w->last != NULL)
-        w->last = (Work **)&(*w->last)->shown.next;
-    (void)pthread_mutex_unlock(&w->mutex);
-    return taken;
+    return intake_take_fitting(&w->intake, fits_batch, &(Joining){w, batch}, least, out, most);
 }
 
 static void run_and_settle(Worker *w, BatchInput *input) {
@@ -435,10 +384,7 @@ static size_t take_dues_of(Slice project, WatchDue *dues, size_t *count, WatchDu
 
 /* Nobody waits to be decided. */
 static bool is_idle(Worker *w) {
-    (void)pthread_mutex_lock(&w->mutex);
-    bool is_empty = w->first == NULL && w->waiters.ready == NULL;
-    (void)pthread_mutex_unlock(&w->mutex);
-    return is_empty;
+    return w->waiters.ready == NULL && intake_is_empty(&w->intake);
 }
 
 /* On a store that is shared each project is a transaction of its own: nobody waits there for a lock that he has nothing to
@@ -595,35 +541,20 @@ static bool is_over(Worker *w) {
     return atomic_load(&w->is_stopping) && atomic_load(&w->places) == 0;
 }
 
-/* Blocks until there is something to do, or the end. Takes the hang-ups that were told. */
-static size_t wait_for_work(Worker *w, uint64_t *hung_up) {
-    (void)pthread_mutex_lock(&w->mutex);
-    while (w->first == NULL && w->hung_up_count == 0 && w->called_count == 0 && !must_drain(w) && !is_over(w) &&
-           clock_boot_ms(w->o.clock) < next_timer(w))
-        w->o.clock->vtable->wait(w->o.clock, &w->wake, &w->mutex, next_timer(w));
-    size_t n = w->hung_up_count;
-    memcpy(hung_up, w->hung_up, n * sizeof(*hung_up));
-    w->hung_up_count = 0;
-    (void)pthread_mutex_unlock(&w->mutex);
-    return n;
-}
-
-static void wake_called(Worker *w) {
-    Called called[CALLED_MAX];
-    (void)pthread_mutex_lock(&w->mutex);
-    size_t count = w->called_count;
-    memcpy(called, w->called, count * sizeof *called);
-    w->called_count = 0;
-    (void)pthread_mutex_unlock(&w->mutex);
-    for (size_t i = 0; i < count; i++)
-        if (waiters_wake(&w->waiters, slice_of(called[i].project), called[i].ticket))
-            metrics_called(w->o.metrics);
+static bool is_told(void *arg) {
+    return must_drain(arg) || is_over(arg);
 }
 
 /* Peers, time and the end: what ends a wait. */
-static void end_waits(Worker *w, const uint64_t *hung_up, size_t count) {
-    wake_called(w);
-    for (size_t i = 0; i < count; i++) {
+static void end_waits(Worker *w) {
+    Called called[CALLED_MAX];
+    size_t called_count = intake_take_calls(&w->intake, called);
+    for (size_t i = 0; i < called_count; i++)
+        if (waiters_wake(&w->waiters, slice_of(called[i].project), called[i].ticket))
+            metrics_called(w->o.metrics);
+    uint64_t hung_up[HANG_UPS_MAX];
+    size_t hung_up_count = intake_take_hang_ups(&w->intake, hung_up);
+    for (size_t i = 0; i < hung_up_count; i++) {
         Work *work = waiters_hang_up(&w->waiters, hung_up[i]);
         if (work != NULL)
             hand_back(w, &work, 1);
@@ -633,25 +564,16 @@ static void end_waits(Worker *w, const uint64_t *hung_up, size_t count) {
     waiters_end_polls(&w->waiters, clock_boot_ms(w->o.clock));
 }
 
-/* Takes all that waits, those whose wait has ended first. False: the end. */
+/* Blocks until there is something to do. Takes all that waits, those whose wait has ended first. False: the end. */
 static bool take(Worker *w, Work **works, size_t *count) {
-    uint64_t hung_up[HANG_UPS_MAX];
-    size_t hung_up_count = wait_for_work(w, hung_up), n = 0;
-    end_waits(w, hung_up, hung_up_count);
+    size_t n = 0;
+    intake_wait(&w->intake, next_timer(w), is_told, w);
+    end_waits(w);
     while (n < BATCH_MAX && (works[n] = waiters_take_ready(&w->waiters)) != NULL)
         n++;
-    (void)pthread_mutex_lock(&w->mutex);
-    while (w->first != NULL && n < BATCH_MAX) {
-        works[n] = w->first;
-        w->first = work_of(works[n]->shown.next);
-        n++;
-    }
-    if (w->first == NULL)
-        w->last = &w->first;
-    bool is_end = n == 0 && is_over(w);
-    (void)pthread_mutex_unlock(&w->mutex);
+    n += intake_take(&w->intake, works + n, BATCH_MAX - n);
     *count = n;
-    return !is_end;
+    return n > 0 || !is_over(w);
 }
 
 static void look_at_neighbours(Worker *w) {
@@ -716,10 +638,8 @@ int worker_start(Worker *w) {
 void worker_stop(Worker *w) {
     if (!w->is_started)
         return;
-    (void)pthread_mutex_lock(&w->mutex);
     atomic_store(&w->is_stopping, true);
-    (void)pthread_cond_signal(&w->wake);
-    (void)pthread_mutex_unlock(&w->mutex);
+    intake_wake(&w->intake);
     (void)pthread_join(w->thread, NULL);
     if (w->coordinator != 0)
         (void)(store_listen(w->o.store, NULL, NULL) == 0);
