@@ -250,7 +250,7 @@ static void configure_library(void) {
  * Nothing is written before COMMIT (cache_spill), so no transaction meets a full disk half way. */
 static const char *const pragmas[] = {
     "PRAGMA locking_mode = EXCLUSIVE", "PRAGMA synchronous = FULL",   "PRAGMA journal_mode = WAL",
-    "PRAGMA wal_autocheckpoint = 0",   "PRAGMA cache_size = -65536",  "PRAGMA cache_spill = OFF",
+    "PRAGMA wal_autocheckpoint = 0",   "PRAGMA cache_size = -8192",   "PRAGMA cache_spill = OFF",
     "PRAGMA temp_store = MEMORY",      "PRAGMA mmap_size = 0",        "PRAGMA foreign_keys = OFF",
     "PRAGMA secure_delete = OFF",      "PRAGMA trusted_schema = OFF",
 };
