@@ -123,15 +123,23 @@ int working_set_want(WorkingSet *set, RowWant want) {
     return 0;
 }
 
-void working_set_want_past_edges(WorkingSet *set) {
+static void reopen(WorkingSet *set, uint32_t more) {
     for (size_t i = 0; i < set->want_count; i++) {
         RowWant *want = &set->wants[i];
         if (want->is_loaded && want->edge != 0) {
-            want->limit += BATCH_MAX;
+            want->limit += more;
             want->is_loaded = false;
             want->edge = 0;
         }
     }
+}
+
+void working_set_want_past_edges(WorkingSet *set) {
+    reopen(set, BATCH_MAX);
+}
+
+void working_set_want_again(WorkingSet *set) {
+    reopen(set, 0);
 }
 
 const RowWant *working_set_loaded(const WorkingSet *set, RowWant key) {

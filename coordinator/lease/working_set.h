@@ -116,6 +116,8 @@ int working_set_want(WorkingSet *set, RowWant want) MUST_USE;
 /* Reopens every loaded order that has an edge, by as many rows as one batch can take from it at most: so a batch needs
  * this once, whatever it does. */
 void working_set_want_past_edges(WorkingSet *set);
+/* Reopens them as they are: those who wanted them want them again, and others with them. */
+void working_set_want_again(WorkingSet *set);
 /* The loaded want of the same query and key; NULL: never asked for, or still to be loaded. */
 const RowWant *working_set_loaded(const WorkingSet *set, RowWant key);
 /* Whether store_load would load anything. */

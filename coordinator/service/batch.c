@@ -184,9 +184,11 @@ static int load_pending(Batch *b, Store *store, Plan *plan) {
 
 /* Who came while the projects' locks were waited for is decided with those who waited for them. */
 static bool let_others_join(const Batch *b, BatchInput *input, Plan *plan) {
+    if (input->more == NULL)
+        return false;
     Work **more = input->works + input->count;
     size_t most = BATCH_MAX - input->count;
-    size_t count = input->more != NULL ? input->more(input->more_arg, b, input->count, more, most) : 0;
+    size_t count = input->more(input->more_arg, b, input->count, more, most);
     size_t after = plan->count - plan->last_dues;
     memmove(&plan->steps[after + count], &plan->steps[after], plan->last_dues * sizeof plan->steps[0]);
     for (size_t i = 0; i < count; i++)
@@ -194,7 +196,7 @@ static bool let_others_join(const Batch *b, BatchInput *input, Plan *plan) {
     plan->count += count;
     input->count += count;
     for (size_t i = 0; count > 0 && i < b->set_count; i++)
-        working_set_want_past_edges(b->sets[i]);
+        working_set_want_again(b->sets[i]);
     return count > 0;
 }
 
@@ -247,6 +249,16 @@ static void make_plan(Plan *plan, const BatchInput *input) {
     plan->last_dues = add_dues(plan, input, false);
 }
 
+/* Whether they were renewed may be counted otherwise where the rows are now: the watch begins anew with the next look. */
+static void drop_expired(Plan *plan) {
+    size_t kept = 0, before = plan->count;
+    for (size_t i = 0; i < before; i++)
+        if (plan->steps[i].due == NULL || plan->steps[i].due->kind != DUE_EXPIRED)
+            plan->steps[kept++] = plan->steps[i];
+    plan->count = kept;
+    plan->last_dues -= before - kept;
+}
+
 int batch_run(Batch *b, Store *store, const Moment *moment, BatchInput *input) {
     Plan plan;
     arena_reset(&b->arena);
@@ -255,6 +267,8 @@ int batch_run(Batch *b, Store *store, const Moment *moment, BatchInput *input) {
     int r = store_begin(store);
     if (r != 0)
         return r;
+    if (store_must_look(store))
+        drop_expired(&plan);
     r = decide_all(b, store, moment, input, &plan);
     FAILPOINT("decided");
     b->is_changed = false;

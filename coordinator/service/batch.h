@@ -27,7 +27,7 @@ typedef struct BatchInput {
      * they are at least `least`. NULL: nobody comes later. */
     size_t (*more)(void *arg, const Batch *batch, size_t least, Work **out, size_t most);
     void *more_arg;
-    const WatchDue *dues;
+    WatchDue *dues;
     size_t due_count; /* ≤ DUE_MAX */
 } BatchInput;
 

@@ -134,9 +134,8 @@ bool intake_has(Intake *in, FitsFn *fits, const void *arg) {
 size_t intake_take_fitting(Intake *in, FitsFn *fits, const void *arg, size_t least, Work **out, size_t most) {
     size_t taken = 0;
     (void)pthread_mutex_lock(&in->mutex);
-    size_t count = count_fitting(in, fits, arg, most);
-    if (count < least)
-        count = 0;
+    size_t count = count_fitting(in, fits, arg, SIZE_MAX);
+    count = count < least ? 0 : count < most ? count : most;
     for (Work **at = &in->first; taken < count;) {
         if (fits(arg, *at) == FITS)
             out[taken++] = unlink_at(in, at);

@@ -27,8 +27,6 @@ Operation *operation_free(Operation *op) {
 }
 
 void work_shrink(Work *w) {
-    buffer_deinit(&w->answer); /* who wakes is decided anew, and nobody hears what one who hung up is told */
-    w->shown.body = slice_of("");
     if (w->json == NULL || w->texts != NULL || fields_own_texts(w->row->command, &w->command, &w->texts) < 0)
         return;
     json_decref(w->json);

@@ -317,11 +317,11 @@ static bool is_spoken_for(Worker *w, Work *const *works, size_t count, const Wat
 }
 
 /* Renewals that have arrived come before expiries. */
-static size_t take_due(Worker *w, Work *const *works, size_t count, WatchDue *out) {
-    size_t found = watch_due(w->watch, out, DUE_MAX), kept = 0;
-    for (size_t i = 0; i < found; i++)
-        if (out[i].due.kind != DUE_EXPIRED || !is_spoken_for(w, works, count, &out[i]))
-            out[kept++] = out[i];
+static size_t drop_spoken_for(Worker *w, Work *const *works, size_t count, WatchDue *dues, size_t due_count) {
+    size_t kept = 0;
+    for (size_t i = 0; i < due_count; i++)
+        if (dues[i].due.kind != DUE_EXPIRED || !is_spoken_for(w, works, count, &dues[i]))
+            dues[kept++] = dues[i];
     return kept;
 }
 
@@ -340,11 +340,11 @@ typedef struct Joining {
 /* Whether it is decided like any other. */
 static Fitting fits_batch(const void *arg, const Work *work) {
     const Joining *joining = arg;
-    if (runs_alone(work))
-        return FITS_NOBODY;
+    if (runs_alone(work) || !work->is_resolved || access_is_stale(&joining->worker->o.gate, work))
+        return FITS_NOBODY; /* whose it is, or what it changes for the others, is not known yet */
     OperationId operation = work->command.operation;
-    bool fits = work->is_resolved && !access_is_stale(&joining->worker->o.gate, work) && lease_decides(operation) &&
-                operation != OP_RENEW_LEASE && batch_set(joining->batch, work->command.project) != NULL;
+    bool fits = lease_decides(operation) && operation != OP_RENEW_LEASE &&
+                batch_set(joining->batch, work->command.project) != NULL;
     return fits ? FITS : FITS_NOT;
 }
 
@@ -353,11 +353,6 @@ static Fitting fits_batch(const void *arg, const Work *work) {
 static size_t take_more(void *arg, const Batch *batch, size_t least, Work **out, size_t most) {
     Worker *w = arg;
     return intake_take_fitting(&w->intake, fits_batch, &(Joining){w, batch}, least, out, most);
-}
-
-static void run_and_settle(Worker *w, BatchInput *input) {
-    run_batch(w, input);
-    settle(w, input->works, input->count);
 }
 
 static size_t take_works_of(Slice project, Work **works, size_t *count, Work **out) {
@@ -387,36 +382,45 @@ static bool is_idle(Worker *w) {
     return w->waiters.ready == NULL && intake_is_empty(&w->intake);
 }
 
-/* On a store that is shared each project is a transaction of its own: nobody waits there for a lock that he has nothing to
- * do with. What is due where nobody asks for anything is one for all. */
-static void run_by_project(Worker *w, Work **works, size_t *count, WatchDue *dues, size_t *due_count) {
-    while (*count > 0) {
-        Work *own[BATCH_MAX];
-        WatchDue own_dues[DUE_MAX];
-        Slice project = works[0]->command.project;
-        BatchInput input = {.works = own, .dues = own_dues, .more_arg = w};
-        input.more = runs_alone(works[0]) ? NULL : take_more;
-        input.count = take_works_of(project, works, count, own);
-        input.due_count = take_dues_of(project, dues, due_count, own_dues);
-        run_and_settle(w, &input);
-        outbox_push(&w->outbox, is_idle(w));
-    }
+static void run(Worker *w, BatchInput *input) {
+    input->due_count = drop_spoken_for(w, input->works, input->count, input->dues, input->due_count);
+    if (input->count + input->due_count == 0)
+        return;
+    run_batch(w, input);
+    settle(w, input->works, input->count);
 }
 
-static void run(Worker *w, Work **works, size_t count, WatchDue *dues, size_t due_count) {
+/* On a store that is shared each project is a transaction of its own: nobody waits there for a lock that he has nothing to
+ * do with. What is due where nobody asks for anything is left, for one that is for all. */
+static void run_by_project(Worker *w, BatchInput *all) {
+    while (all->count > 0) {
+        Work *works[BATCH_MAX];
+        WatchDue dues[DUE_MAX];
+        Slice project = all->works[0]->command.project;
+        BatchInput own = {.works = works, .dues = dues, .more = all->more, .more_arg = w};
+        own.count = take_works_of(project, all->works, &all->count, works);
+        own.due_count = take_dues_of(project, all->dues, &all->due_count, dues);
+        run(w, &own);
+        outbox_push(&w->outbox, all->count == 0 && is_idle(w));
+    }
+    all->more = NULL;
+}
+
+static void run_all(Worker *w, BatchInput *input) {
     if (w->coordinator != 0)
-        run_by_project(w, works, &count, dues, &due_count);
-    if (count + due_count > 0)
-        run_and_settle(w, &(BatchInput){.works = works, .count = count, .dues = dues, .due_count = due_count});
+        run_by_project(w, input);
+    run(w, input);
 }
 
 /* The end of a cycle: what it has collected, and what time has made due. */
 static void run_last(Worker *w, Work **works, size_t count) {
-    WatchDue due[DUE_MAX];
-    size_t due_count = take_due(w, works, count, due);
-    if (due_count > 0)
+    WatchDue dues[DUE_MAX];
+    BatchInput input = {.works = works, .count = count, .dues = dues, .due_count = watch_due(w->watch, dues, DUE_MAX)};
+    if (w->coordinator != 0)
+        input.more = take_more;
+    if (input.due_count > 0)
         FAILPOINT("due");
-    run(w, works, count, due, due_count);
+    run_all(w, &input);
 }
 
 static void answer_renewal(Worker *w, Work *work) {
@@ -494,9 +498,9 @@ static void run_cycle(Worker *w, Work *const *works, size_t count) {
         } else if (renew_lightly(w, work)) {
             continue;
         } else if (runs_alone(work)) {
-            run(w, pending, pending_count, NULL, 0);
+            run_all(w, &(BatchInput){.works = pending, .count = pending_count});
             pending_count = 0;
-            run(w, &work, 1, NULL, 0);
+            run_all(w, &(BatchInput){.works = &work, .count = 1});
         } else if (work->command.operation == OP_BACKUP) {
             if (!chores_begin_backup(&w->chores, work))
                 outbox_put(&w->outbox, work);

@@ -161,6 +161,7 @@ static const StoreVtable postgres_vtable = {
     .coordinator = postgres_coordinator,
     .renew = postgres_renew,
     .look = postgres_look,
+    .must_look = postgres_must_look,
     .call = postgres_call,
     .listen = postgres_listen,
     .reason = postgres_reason,

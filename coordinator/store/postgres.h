@@ -244,6 +244,7 @@ int postgres_counts(Store *store, StoreCounts *out) MUST_USE;
 /* postgres_others.c */
 int64_t postgres_coordinator(const Store *store);
 int postgres_renew(Store *store, Renewal *renewals, size_t count) MUST_USE;
+bool postgres_must_look(const Store *store);
 int postgres_look(Store *store, int64_t horizon, Arena *arena, StoreLook *out) MUST_USE;
 int postgres_call(Store *store, const StoreCall *calls, size_t count) MUST_USE;
 /* postgres_listener.c */

@@ -136,6 +136,10 @@ int postgres_look(Store *store, int64_t horizon, Arena *arena, StoreLook *out) {
     return r;
 }
 
+bool postgres_must_look(const Store *store) {
+    return ((const PostgresStore *)store)->must_look_at_all;
+}
+
 /* ---- calls ---- */
 
 int postgres_call(Store *store, const StoreCall *calls, size_t count) {

@@ -11,7 +11,8 @@ bool store_is_complete(const StoreVtable *v) {
            v->commit != NULL && v->sync != NULL && v->rollback != NULL && v->read != NULL && v->find_key != NULL &&
            v->find_project != NULL && v->save_key_used != NULL && v->counts != NULL && v->prune != NULL &&
            v->backup_step != NULL && v->dump != NULL && v->put != NULL && v->idle != NULL && v->reason != NULL &&
-           (v->coordinator == NULL || (v->renew != NULL && v->look != NULL && v->call != NULL && v->listen != NULL));
+           (v->coordinator == NULL ||
+            (v->renew != NULL && v->look != NULL && v->must_look != NULL && v->call != NULL && v->listen != NULL));
 }
 
 Store *store_close(Store *store) {
@@ -124,6 +125,10 @@ int store_renew(Store *store, Renewal *renewals, size_t count) {
 
 int store_look(Store *store, int64_t horizon, Arena *arena, StoreLook *out) {
     return CALL(store, look(store, horizon, arena, out));
+}
+
+bool store_must_look(const Store *store) {
+    return store->vtable->must_look != NULL && CALL(store, must_look(store));
 }
 
 int store_call(Store *store, const StoreCall *calls, size_t count) {

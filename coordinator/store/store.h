@@ -156,6 +156,7 @@ typedef struct StoreVtable {
     int (*renew)(Store *store, Renewal *renewals, size_t count);
     int (*look)(Store *store, int64_t horizon, Arena *arena, StoreLook *out);
     int (*call)(Store *store, const StoreCall *calls, size_t count);
+    bool (*must_look)(const Store *store);
     int (*listen)(Store *store, void (*on_call)(void *arg, Slice project, int64_t ticket), void *arg);
     const char *(*reason)(const Store *store);
 } StoreVtable;
@@ -239,6 +240,8 @@ int store_renew(Store *store, Renewal *renewals, size_t count) MUST_USE;
 /* Shows others that this coordinator lives, and tells of them and of the projects that they changed since the look that
  * gave `horizon` (0: is_all). A change may be told twice, never not at all. 0 | STORE_IO | -ENOMEM; outside a transaction. */
 int store_look(Store *store, int64_t horizon, Arena *arena, StoreLook *out) MUST_USE;
+/* Whether what the last look told may not be so any more: the session is another one, perhaps with another server. */
+bool store_must_look(const Store *store);
 /* Tells other coordinators, after the COMMIT that served those who wait there. Not more than a hint: a look finds what is
  * lost of it. */
 int store_call(Store *store, const StoreCall *calls, size_t count) MUST_USE;

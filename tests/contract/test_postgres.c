@@ -881,9 +881,14 @@ static void look_is_a_sign_of_life(void **state) {
 static void session_made_anew_looks_at_everything(void **state) {
     World *w = *state;
     StoreLook look = look_from(w, w->store, 0);
+    assert_false(store_must_look(w->store));
     postgres_lose_connection(postgres_store(w->store));
+    assert_int_equal(store_begin(w->store), 0);
+    assert_true(store_must_look(w->store)); /* known before anything is decided */
+    store_rollback(w->store);
     look = look_from(w, w->store, look.horizon);
     assert_true(look.is_all);
+    assert_false(store_must_look(w->store));
     assert_false(look_from(w, w->store, look.horizon).is_all);
 }
 

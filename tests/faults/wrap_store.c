@@ -158,6 +158,11 @@ static int shared_look(Store *store, int64_t horizon, Arena *arena, StoreLook *o
     return 0;
 }
 
+static bool shared_must_look(const Store *store) {
+    (void)store;
+    return false;
+}
+
 static int shared_call(Store *store, const StoreCall *calls, size_t count) {
     (void)store;
     (void)calls;
@@ -218,6 +223,7 @@ void wrap_store_share(Store *store) {
     w->shared.coordinator = shared_coordinator;
     w->shared.renew = shared_renew;
     w->shared.look = shared_look;
+    w->shared.must_look = shared_must_look;
     w->shared.call = shared_call;
     w->shared.listen = shared_listen;
     w->base.vtable = &w->shared;

@@ -11,6 +11,7 @@ import time
 
 import pytest
 from programs import COORDINATOR, Coordinator, request_id
+from test_queue import until
 
 
 @pytest.fixture
@@ -258,7 +259,7 @@ def test_a_servers_full_disk_is_told_and_over_once_there_is_room(server, small_d
         assert len(granted) < 5000
     assert refused.code == "store-unavailable" and int(refused.headers["Retry-After"]) > 0, refused
     assert client.raw("GET", "/healthz").status == 200
-    assert any("No space left on device" in line for line in coordinator.log)
+    until(lambda: any("No space left on device" in line for line in coordinator.log))
     filler.unlink()
     answer, _ = answers_again(client, ask)
     assert answer.status == 200, answer
