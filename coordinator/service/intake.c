@@ -136,7 +136,7 @@ size_t intake_take_fitting(Intake *in, FitsFn *fits, const void *arg, size_t lea
     (void)pthread_mutex_lock(&in->mutex);
     size_t count = count_fitting(in, fits, arg, SIZE_MAX);
     count = count < least ? 0 : count < most ? count : most;
-    for (Work **at = &in->first; taken < count;) {
+    for (Work **at = &in->first; *at != NULL && taken < count;) {
         if (fits(arg, *at) == FITS)
             out[taken++] = unlink_at(in, at);
         else
