@@ -18,7 +18,7 @@ typedef struct Fixture {
 static int set_up(void **state) {
     static Fixture fixture;
     Fixture *f = &fixture;
-    *f = (Fixture){.works = {{.is_resolved = true}}};
+    *f = (Fixture){.works = {{.worker = NULL}}};
     assert_int_equal(intake_init(&f->intake, clock_system()), 0);
     for (int i = 0; i < WORKS; i++) {
         f->works[i].command.limit = i;
@@ -34,7 +34,7 @@ static int tear_down(void **state) {
     return 0;
 }
 
-/* By number: those whose bit is set in `arg`; nobody from the number in its upper half on. */
+/* By number: those whose bit is set in arg[0]; nobody from number arg[1] on. */
 static Fitting fits_bits(const void *arg, const Work *work) {
     const unsigned *bits = arg;
     if (work->command.limit >= bits[1])
