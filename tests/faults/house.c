@@ -145,13 +145,15 @@ void pass(House *h, int64_t seconds) {
     }
 }
 
-int house_begin(void **state) {
+static int begin(void **state, bool is_shared) {
     static House house;
     House *h = &house;
     memset(h, 0, sizeof *h);
     Store *inner;
     assert_int_equal(array_store_open(&inner), 0);
     h->store = wrap_store_new(inner);
+    if (is_shared)
+        wrap_store_share(h->store);
     virtual_clock_init(&h->clock);
     h->log = (Logger){.fd = -1, .level = LOG_ERROR, .style = LOG_JSON, .clock = &h->clock.base};
     (void)pthread_mutex_init(&h->mutex, NULL);
@@ -164,6 +166,14 @@ int house_begin(void **state) {
     (void)forget(made);
     *state = h;
     return 0;
+}
+
+int house_begin(void **state) {
+    return begin(state, false);
+}
+
+int house_begin_shared(void **state) {
+    return begin(state, true);
 }
 
 int house_end(void **state) {

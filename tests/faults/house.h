@@ -73,6 +73,8 @@ void restart(House *h);
 void pass(House *h, int64_t seconds);
 /* cmocka's setup and teardown; *state is the House, with a project of one stack, a quiet of 15 s, a longest hold of 600. */
 int house_begin(void **state);
+/* As one of several coordinators. */
+int house_begin_shared(void **state);
 int house_end(void **state);
 const char *request_body(char *out, char id, int64_t lease, int64_t wait);
 Reply request(House *h, char id, int64_t lease, int64_t wait);

@@ -80,8 +80,8 @@ static void broken(void *arg) {
     ((House *)arg)->was_broken = true;
 }
 
-static void make_project(House *h, const char *body, char *key) {
-    Operation *op = start_call(h, OP_CREATE_PROJECT, TRANSPORT_CONTROL, body);
+static void make_key(House *h, OperationId id, const char *body, char *key) {
+    Operation *op = start_call(h, id, TRANSPORT_CONTROL, body);
     await_all(h);
     assert_int_equal(op->status, 200);
     json_t *answer;
@@ -112,7 +112,7 @@ static int start_house(void **state, bool is_shared) {
                      0);
     service_on_broken(h->service, broken, h);
     assert_int_equal(service_start(h->service), 0);
-    make_project(h, "{\"project\":\"shop\",\"maxStacks\":3}", h->key);
+    make_key(h, OP_CREATE_PROJECT, "{\"project\":\"shop\",\"maxStacks\":3}", h->key);
     *state = h;
     return 0;
 }
@@ -265,37 +265,68 @@ static void a_refusal_writes_nothing(void **state) {
 
 /* ---- one of several coordinators ---- */
 
+/* Those there are, of three. */
+static void release_all(House *h) {
+    for (int i = 1; i <= 3; i++) {
+        char body[64];
+        (void)snprintf(body, sizeof body, "{\"stackName\":\"test-%d\"}", i);
+        (void)call(h, OP_RELEASE_STACK, body, NULL);
+    }
+}
+
 /* What comes while the first load waits for the project's lock; how many projects a transaction has at most. */
 typedef struct Meanwhile {
     House *house;
-    const char *keys[2]; /* of those who ask */
-    Operation *ops[2];
+    OperationId id;
+    const char *keys[2], *body; /* of those who ask */
+    Operation *first, *ops[2];
     size_t count, most_projects;
 } Meanwhile;
+
+static Meanwhile requests_meanwhile(House *h, const char *first, const char *second) {
+    return (Meanwhile){.house = h, .id = OP_REQUEST_STACK, .keys = {first, second}, .body = "{\"branch\":\"b\"}"};
+}
 
 static void ask_meanwhile(void *arg, size_t projects) {
     Meanwhile *m = arg;
     if (projects > m->most_projects)
         m->most_projects = projects;
     for (; m->count < COUNT_OF(m->ops); m->count++)
-        m->ops[m->count] =
-            start_call_by(m->house, m->keys[m->count], OP_REQUEST_STACK, TRANSPORT_HTTP, "{\"branch\":\"b\"}");
+        m->ops[m->count] = start_call_by(m->house, m->keys[m->count], m->id, TRANSPORT_HTTP, m->body);
 }
 
-/* One operation, and meanwhile two requests, which get `status`; the transactions that all of them took. */
-static int with_others(Meanwhile *m, OperationId id, Transport transport, const char *body, int status) {
+/* One operation, and meanwhile two others, which stay in `m`; the transactions that all of them took. */
+static int with_others(Meanwhile *m, OperationId id, Transport transport, const char *body) {
     House *h = m->house;
     wrap_store_on_load(h->store, ask_meanwhile, m);
     int commits = wrap_store_commits(h->store);
-    Operation *op = start_call(h, id, transport, body);
+    m->first = start_call(h, id, transport, body);
     await_all(h);
-    assert_int_equal(op->status, 200);
-    (void)operation_free(op);
-    for (size_t i = 0; i < COUNT_OF(m->ops); i++) {
-        assert_int_equal(m->ops[i]->status, status);
-        (void)operation_free(m->ops[i]);
-    }
+    wrap_store_on_load(h->store, NULL, NULL);
     return wrap_store_commits(h->store) - commits;
+}
+
+/* What the first got, and what both others did. */
+static void assert_statuses(const Meanwhile *m, int first, int others) {
+    assert_int_equal(m->first->status, first);
+    for (size_t i = 0; i < COUNT_OF(m->ops); i++)
+        assert_int_equal(m->ops[i]->status, others);
+}
+
+static void assert_told(const Meanwhile *m, const char *first, const char *second) {
+    const char *const texts[] = {first, second};
+    for (size_t i = 0; i < COUNT_OF(m->ops); i++) {
+        char *answer = slice_dup(m->ops[i]->body);
+        assert_non_null(answer);
+        assert_non_null(strstr(answer, texts[i]));
+        free(answer);
+    }
+}
+
+static void forget_all(Meanwhile *m) {
+    m->first = operation_free(m->first);
+    for (size_t i = 0; i < COUNT_OF(m->ops); i++)
+        m->ops[i] = operation_free(m->ops[i]);
 }
 
 /* Who is known when he asks is decided with the others; a stranger is looked up first. */
@@ -308,33 +339,83 @@ static void learn_key(House *h, const char *key) {
 
 static void who_comes_while_a_lock_is_waited_for_joins_the_batch(void **state) {
     House *h = *state;
-    Meanwhile m = {.house = h, .keys = {h->key, h->key}};
+    Meanwhile m = requests_meanwhile(h, h->key, h->key);
     learn_key(h, h->key);
-    assert_int_equal(with_others(&m, OP_REQUEST_STACK, TRANSPORT_HTTP, ASK, 200), 1);
+    assert_int_equal(with_others(&m, OP_REQUEST_STACK, TRANSPORT_HTTP, ASK), 1);
+    assert_statuses(&m, 200, 200);
+    forget_all(&m);
+}
+
+/* What the batch had loaded for its own delete is not enough for three. */
+static void who_joins_brings_the_rows_he_wants(void **state) {
+    House *h = *state;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(call(h, OP_REQUEST_STACK, "{\"branch\":\"b\"}", NULL), 200);
+    release_all(h);
+    Meanwhile m = {.house = h, .id = OP_DELETE_LAST_STACK, .keys = {h->key, h->key}, .body = "{}"};
+    assert_int_equal(with_others(&m, OP_DELETE_LAST_STACK, TRANSPORT_HTTP, "{}"), 1);
+    assert_statuses(&m, 200, 200);
+    assert_told(&m, "Stack test-2 deleted", "Stack test-1 deleted");
+    forget_all(&m);
+}
+
+/* What certainly did not happen runs again, each alone, those who joined too; what perhaps did does not. */
+static void who_joined_a_batch_that_fails_fares_like_the_others(void **state) {
+    static const struct {
+        int result, status, transactions;
+    } faults[] = {{STORE_IO, 200, 3}, {STORE_CONFLICT, 200, 3}, {STORE_UNKNOWN, 503, 0}};
+    House *h = *state;
+    learn_key(h, h->key);
+    for (size_t i = 0; i < COUNT_OF(faults); i++) {
+        Meanwhile m = requests_meanwhile(h, h->key, h->key);
+        wrap_store_fail(h->store, WRAP_COMMIT, 1, faults[i].result, false);
+        int transactions = with_others(&m, OP_REQUEST_STACK, TRANSPORT_HTTP, "{\"branch\":\"b\"}");
+        assert_int_equal(transactions, faults[i].transactions);
+        assert_statuses(&m, faults[i].status, faults[i].status);
+        forget_all(&m);
+        release_all(h);
+    }
+}
+
+/* His key is looked up first, and whoever came after him stays behind him. */
+static void nobody_joins_past_a_stranger(void **state) {
+    House *h = *state;
+    char key[KEY_SIZE];
+    make_key(h, OP_CREATE_KEY, "{\"project\":\"shop\"}", key);
+    Meanwhile m = requests_meanwhile(h, key, h->key);
+    learn_key(h, h->key);
+    assert_int_equal(with_others(&m, OP_REQUEST_STACK, TRANSPORT_HTTP, "{\"branch\":\"b\"}"), 2);
+    assert_statuses(&m, 200, 200);
+    assert_told(&m, "test-2", "test-3");
+    forget_all(&m);
 }
 
 /* It is revoked when they are decided. */
 static void nobody_joins_what_takes_his_key_away(void **state) {
     House *h = *state;
-    Meanwhile m = {.house = h, .keys = {h->key, h->key}};
+    Meanwhile m = requests_meanwhile(h, h->key, h->key);
     Slice rest = slice_of(h->key), prefix, project, id;
     char body[KEY_SIZE + 50];
     assert_true(slice_split(&rest, '_', &prefix) && slice_split(&rest, '_', &project) && slice_split(&rest, '_', &id));
     (void)snprintf(body, sizeof body, "{\"project\":\"shop\",\"keyId\":\"%.*s\"}", SLICE_PRINT(id));
     learn_key(h, h->key);
-    assert_int_equal(with_others(&m, OP_REVOKE_KEY, TRANSPORT_CONTROL, body, 401), 1);
+    assert_int_equal(with_others(&m, OP_REVOKE_KEY, TRANSPORT_CONTROL, body), 1);
+    assert_statuses(&m, 200, 401);
+    forget_all(&m);
 }
 
 static void each_project_is_a_transaction_of_its_own(void **state) {
     House *h = *state;
     char attic[KEY_SIZE], blog[KEY_SIZE];
-    make_project(h, "{\"project\":\"attic\"}", attic);
-    make_project(h, "{\"project\":\"blog\"}", blog);
-    Meanwhile m = {.house = h, .keys = {attic, blog}};
+    make_key(h, OP_CREATE_PROJECT, "{\"project\":\"attic\"}", attic);
+    make_key(h, OP_CREATE_PROJECT, "{\"project\":\"blog\"}", blog);
+    Meanwhile m = requests_meanwhile(h, attic, blog);
     learn_key(h, attic);
     learn_key(h, blog);
-    assert_int_equal(with_others(&m, OP_REQUEST_STACK, TRANSPORT_HTTP, ASK, 200), 3);
+    assert_int_equal(with_others(&m, OP_REQUEST_STACK, TRANSPORT_HTTP, ASK), 3);
+    assert_statuses(&m, 200, 200);
     assert_int_equal(m.most_projects, 1);
+    forget_all(&m);
 }
 
 int main(void) {
@@ -351,6 +432,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(draining_refuses_what_is_new, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_refusal_writes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_comes_while_a_lock_is_waited_for_joins_the_batch, set_up_shared, tear_down),
+        cmocka_unit_test_setup_teardown(who_joins_brings_the_rows_he_wants, set_up_shared, tear_down),
+        cmocka_unit_test_setup_teardown(who_joined_a_batch_that_fails_fares_like_the_others, set_up_shared, tear_down),
+        cmocka_unit_test_setup_teardown(nobody_joins_past_a_stranger, set_up_shared, tear_down),
         cmocka_unit_test_setup_teardown(nobody_joins_what_takes_his_key_away, set_up_shared, tear_down),
         cmocka_unit_test_setup_teardown(each_project_is_a_transaction_of_its_own, set_up_shared, tear_down),
     };

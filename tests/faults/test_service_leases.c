@@ -465,7 +465,22 @@ static void lists_say_when_leases_end_and_who_waits(void **state) {
     (void)forget(queue);
 }
 
+/* ---- one of several coordinators ---- */
+
+/* On another server renewals may be counted otherwise: first all is read again. */
+static void nobody_loses_a_lease_on_a_session_newer_than_what_was_read(void **state) {
+    House *h = *state;
+    Lease lease = lease_of(request(h, 'a', 30, 0));
+    wrap_store_must_look(h->store, true);
+    pass(h, 60);
+    EXPECT(renew(h, &lease), 200);
+    wrap_store_must_look(h->store, false);
+    pass(h, 60);
+    EXPECT(renew(h, &lease), 410);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, house_begin, house_end)
+#define TEST_SHARED(name) cmocka_unit_test_setup_teardown(name, house_begin_shared, house_end)
 
 int main(void) {
     json_guard_init();
@@ -497,6 +512,7 @@ int main(void) {
         TEST(after_an_operators_release_the_holder_is_waited_for),
         TEST(an_operator_in_a_hurry_need_not_wait),
         TEST(lists_say_when_leases_end_and_who_waits),
+        TEST_SHARED(nobody_loses_a_lease_on_a_session_newer_than_what_was_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

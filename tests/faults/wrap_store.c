@@ -2,6 +2,7 @@
 #include "faults/wrap_store.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,6 +22,7 @@ struct WrapStore {
     int commits;
     void (*on_load)(void *arg, size_t projects);
     void *on_load_arg;
+    atomic_bool must_look;
 };
 
 static WrapStore *wrap_of(const Store *store) {
@@ -159,8 +161,7 @@ static int shared_look(Store *store, int64_t horizon, Arena *arena, StoreLook *o
 }
 
 static bool shared_must_look(const Store *store) {
-    (void)store;
-    return false;
+    return atomic_load(&((const WrapStore *)store)->must_look);
 }
 
 static int shared_call(Store *store, const StoreCall *calls, size_t count) {
@@ -227,6 +228,10 @@ void wrap_store_share(Store *store) {
     w->shared.call = shared_call;
     w->shared.listen = shared_listen;
     w->base.vtable = &w->shared;
+}
+
+void wrap_store_must_look(Store *store, bool must_look) {
+    atomic_store(&wrap_of(store)->must_look, must_look);
 }
 
 void wrap_store_on_load(Store *store, void (*fn)(void *arg, size_t projects), void *arg) {

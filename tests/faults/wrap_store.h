@@ -20,6 +20,8 @@ void wrap_store_heal(Store *store);
 bool wrap_store_is_waiting(Store *store, WrapCall call);
 /* Before the service: from now on it is one of several coordinators, the others of which do nothing. */
 void wrap_store_share(Store *store);
+/* Whether it says that its session is newer than the last look. */
+void wrap_store_must_look(Store *store, bool must_look);
 /* Called by each load with the number of projects, before it reaches the engine inside. */
 void wrap_store_on_load(Store *store, void (*fn)(void *arg, size_t projects), void *arg);
 /* Commits that succeeded, of what was saved. */
