@@ -137,6 +137,7 @@ typedef struct PostgresStore {
     bool has_written;                  /* the transaction under way, something */
     struct PostgresListener *listener; /* NULL: nobody listens */
     int64_t round_trips;
+    uint32_t row_types[TABLE_COUNT]; /* this server's numbers of the tables' row types */
 
     PostgresTransaction transaction;
     int64_t coordinator;                         /* random, of this store: its number in table coordinator */
@@ -191,9 +192,8 @@ int postgres_send_bare(PostgresStore *s, PostgresStatement id) MUST_USE;
 /* Room for `most` rows of one statement, in the scratch memory; then one row after another, which is borrowed. 0 | -ENOMEM. */
 int postgres_rows_init(PostgresStore *s, Rows *rows, size_t most) MUST_USE;
 void postgres_rows_add(Rows *rows, Slice project, const void *row);
-/* Sends a statement about rows. ROW_NEW: all columns of the table, without its guards. */
-int postgres_send_rows(PostgresStore *s, PostgresStatement id, const Table *table, RowChange change, const Rows *rows)
-    MUST_USE;
+/* Sends a statement about rows, its one parameter. */
+int postgres_send_rows(PostgresStore *s, PostgresStatement id, const Table *table, const Rows *rows) MUST_USE;
 /* BEGIN, if the transaction that is open was not begun. */
 int postgres_send_begin(PostgresStore *s) MUST_USE;
 /* The project's row, not locked; a lock on its name, for one that has no row. */

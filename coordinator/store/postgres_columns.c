@@ -1,4 +1,4 @@
-/* Rows → arrays of columns, columns → rows. */
+/* Rows → parameters, results → rows. */
 #include "store/postgres_columns.h"
 
 #include <assert.h>
@@ -41,8 +41,12 @@ static const Column project_columns[] = {
     NUMBER(ProjectRow, last_ticket),
     NUMBER(ProjectRow, last_event),
 };
-const Table postgres_projects = {
-    .name = "project", .columns = project_columns, .key_count = 1, .column_count = COUNT_OF(project_columns)};
+const Table postgres_projects = {.name = "project",
+                                 .row_type = "project_row",
+                                 .id = TABLE_PROJECTS,
+                                 .columns = project_columns,
+                                 .key_count = 1,
+                                 .column_count = COUNT_OF(project_columns)};
 
 /* A slot begins with its row, so the same offsets fit both. */
 _Static_assert(offsetof(StackSlot, row) == 0 && offsetof(RequestSlot, row) == 0 && offsetof(KeySlot, row) == 0,
@@ -90,6 +94,8 @@ static const Column stack_columns[] = {
      .other = offsetof(StackSlot, is_guarded)},
 };
 const Table postgres_stacks = {.name = "stack",
+                               .row_type = "stack_row",
+                               .id = TABLE_STACKS,
                                .columns = stack_columns,
                                .key_count = 1,
                                .column_count = COUNT_OF(stack_columns) - 3,
@@ -120,6 +126,8 @@ static const Column request_columns[] = {
     CHOICE(RequestRow, outcome, RELEASE_BROKEN + 1),
 };
 const Table postgres_requests = {.name = "request",
+                                 .row_type = "request_row",
+                                 .id = TABLE_REQUESTS,
                                  .columns = request_columns,
                                  .key_count = 1,
                                  .column_count = COUNT_OF(request_columns),
@@ -130,8 +138,12 @@ static const Column key_columns[] = {
     BYTES(KeyRow, hash),          TEXT(KeyRow, label, "label"),     NUMBER(KeyRow, created_ms),
     NUMBER(KeyRow, last_used_ms), NUMBER(KeyRow, revoked_ms),
 };
-const Table postgres_keys = {
-    .name = "api_key", .columns = key_columns, .key_count = 2, .column_count = COUNT_OF(key_columns)};
+const Table postgres_keys = {.name = "api_key",
+                             .row_type = "api_key_row",
+                             .id = TABLE_KEYS,
+                             .columns = key_columns,
+                             .key_count = 2,
+                             .column_count = COUNT_OF(key_columns)};
 
 static const Column event_columns[] = {
     NUMBER(EventRow, id),
@@ -148,6 +160,8 @@ static const Column event_columns[] = {
     TEXT(EventRow, holder_json, "holder"),
 };
 const Table postgres_events = {.name = "event",
+                               .row_type = "event_row",
+                               .id = TABLE_EVENTS,
                                .columns = event_columns,
                                .key_count = 1,
                                .column_count = COUNT_OF(event_columns),
@@ -160,8 +174,12 @@ static const Column want_columns[] = {
     {.name = "purpose", .kind = COLUMN_CHOICE, .offset = offsetof(RowWant, purpose), .size = PURPOSE_CLEAN + 1},
     {.name = "most", .kind = COLUMN_COUNT, .offset = offsetof(RowWant, limit)},
 };
-const Table postgres_wants = {
-    .name = "w", .columns = want_columns, .column_count = COUNT_OF(want_columns), .belongs_to_project = true};
+const Table postgres_wants = {.name = "w",
+                              .row_type = "want_row",
+                              .id = TABLE_WANTS,
+                              .columns = want_columns,
+                              .column_count = COUNT_OF(want_columns),
+                              .belongs_to_project = true};
 
 static const Column renewal_columns[] = {
     NUMBER(Renewal, number),
@@ -169,30 +187,34 @@ static const Column renewal_columns[] = {
     {.name = "generation", .kind = COLUMN_NUMBER, .offset = offsetof(Renewal, lease.generation)},
     NUMBER(Renewal, seconds),
 };
-const Table postgres_renewals = {
-    .name = "v", .columns = renewal_columns, .column_count = COUNT_OF(renewal_columns), .belongs_to_project = true};
+const Table postgres_renewals = {.name = "v",
+                                 .row_type = "renewal_row",
+                                 .id = TABLE_RENEWALS,
+                                 .columns = renewal_columns,
+                                 .column_count = COUNT_OF(renewal_columns),
+                                 .belongs_to_project = true};
 
 static const Column call_columns[] = {NUMBER(StoreCall, coordinator), NUMBER(StoreCall, ticket)};
-const Table postgres_calls = {
-    .name = "v", .columns = call_columns, .column_count = COUNT_OF(call_columns), .belongs_to_project = true};
+const Table postgres_calls = {.name = "v",
+                              .row_type = "call_row",
+                              .id = TABLE_CALLS,
+                              .columns = call_columns,
+                              .column_count = COUNT_OF(call_columns),
+                              .belongs_to_project = true};
 
-/* ---- kinds ---- */
-
-/* What PostgreSQL calls them, and the numbers it has for them (its catalog's, fixed for good). */
-static const struct {
-    const char *type;
-    uint32_t oid;
-} kinds[] = {
-    [COLUMN_NUMBER] = {"bigint", 20}, [COLUMN_SENT_NUMBER] = {"bigint", 20}, [COLUMN_CHOICE] = {"bigint", 20},
-    [COLUMN_GROWTH] = {"bigint", 20}, [COLUMN_GUARD] = {"bigint", 20},       [COLUMN_COUNT] = {"bigint", 20},
-    [COLUMN_FLAG] = {"boolean", 16},  [COLUMN_TEXT] = {"text", 25},          [COLUMN_BYTES] = {"bytea", 17},
+const Table *const postgres_tables[] = {
+    [TABLE_PROJECTS] = &postgres_projects, [TABLE_STACKS] = &postgres_stacks, [TABLE_REQUESTS] = &postgres_requests,
+    [TABLE_KEYS] = &postgres_keys,         [TABLE_EVENTS] = &postgres_events, [TABLE_WANTS] = &postgres_wants,
+    [TABLE_RENEWALS] = &postgres_renewals, [TABLE_CALLS] = &postgres_calls,
 };
 
-const char *column_type(ColumnKind kind) {
-    return kinds[kind].type;
-}
-
 /* ---- parameters ---- */
+
+/* The numbers PostgreSQL's catalog has for the types of columns, fixed for good. */
+static const uint32_t types[] = {
+    [COLUMN_NUMBER] = 20, [COLUMN_SENT_NUMBER] = 20, [COLUMN_CHOICE] = 20, [COLUMN_GROWTH] = 20, [COLUMN_GUARD] = 20,
+    [COLUMN_COUNT] = 20,  [COLUMN_FLAG] = 16,        [COLUMN_TEXT] = 25,   [COLUMN_BYTES] = 17,
+};
 
 void arguments_clear(Arguments *arguments) {
     if (arguments->bytes.ceiling == 0)
@@ -235,12 +257,12 @@ void arguments_add_text(Arguments *arguments, Slice text) {
 }
 
 /* What comes before the elements: one dimension, perhaps NULLs, the elements' type, how many, counted from 1. */
-static void start_array(Arguments *arguments, ColumnKind kind, size_t count) {
+static void start_array(Arguments *arguments, uint32_t type, size_t count) {
     assert(count > 0 && count <= INT32_MAX);
     start(arguments, false);
     add_word(&arguments->bytes, 1);
     add_word(&arguments->bytes, 1);
-    add_word(&arguments->bytes, kinds[kind].oid);
+    add_word(&arguments->bytes, type);
     add_word(&arguments->bytes, (uint32_t)count);
     add_word(&arguments->bytes, 1);
 }
@@ -320,16 +342,40 @@ static void add_element(Buffer *bytes, const Column *column, const char *row) {
 }
 
 void arguments_add_projects(Arguments *arguments, const Rows *rows) {
-    start_array(arguments, COLUMN_TEXT, rows->count);
+    start_array(arguments, types[COLUMN_TEXT], rows->count);
     for (size_t i = 0; i < rows->count; i++)
         add_text_element(&arguments->bytes, rows->projects[i]);
     end(arguments);
 }
 
-void arguments_add_column(Arguments *arguments, const Column *column, const Rows *rows) {
-    start_array(arguments, column->kind, rows->count);
+/* How many columns, and of each its type before what any element is. */
+static void add_row(Buffer *bytes, const Table *table, Slice project, const void *row) {
+    size_t count = table->column_count + table->guard_count;
+    add_word(bytes, (uint32_t)(count + table->belongs_to_project));
+    if (table->belongs_to_project) {
+        add_word(bytes, types[COLUMN_TEXT]);
+        add_text_element(bytes, project);
+    }
+    for (size_t i = 0; i < count; i++) {
+        add_word(bytes, types[table->columns[i].kind]);
+        add_element(bytes, &table->columns[i], row);
+    }
+}
+
+/* An element is as long as it turns out to be. */
+static void add_row_element(Buffer *bytes, const Table *table, Slice project, const void *row) {
+    size_t at = bytes->len;
+    add_word(bytes, 0);
+    add_row(bytes, table, project, row);
+    uint32_t length = htobe32((uint32_t)(bytes->len - at - sizeof length));
+    if (buffer_error(bytes) == 0)
+        memcpy(bytes->data + at, &length, sizeof length);
+}
+
+void arguments_add_rows(Arguments *arguments, const Table *table, uint32_t type, const Rows *rows) {
+    start_array(arguments, type, rows->count);
     for (size_t i = 0; i < rows->count; i++)
-        add_element(&arguments->bytes, column, rows->rows[i]);
+        add_row_element(&arguments->bytes, table, rows->projects[i], rows->rows[i]);
     end(arguments);
 }
 

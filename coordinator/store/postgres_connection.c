@@ -202,6 +202,19 @@ static int show_session(PostgresStore *s) {
 
 /* ---- statements ---- */
 
+/* Each database has numbers of its own for the types its schema makes. */
+static int find_row_types(PostgresStore *s) {
+    for (int id = 0; id < TABLE_COUNT; id++) {
+        char question[96];
+        (void)snprintf(question, sizeof question, "SELECT '%s'::regtype::oid", postgres_tables[id]->row_type);
+        OWN(postgres_clearp) PGresult *found = ask(s, question);
+        if (found == NULL)
+            return STORE_IO;
+        s->row_types[id] = (uint32_t)strtoul(PQgetvalue(found, 0, 0), NULL, 10);
+    }
+    return 0;
+}
+
 static int prepare_all(PostgresStore *s) {
     OWN(buffer_deinit) Buffer text;
     buffer_init(&text, 65536);
@@ -228,8 +241,8 @@ static int prepare_all(PostgresStore *s) {
 /* ---- */
 
 static int check(PostgresStore *s) {
-    static int (*const steps[])(PostgresStore *) = {check_server, check_pooler, set_session, postgres_migrate,
-                                                    check_rights, show_session, prepare_all};
+    static int (*const steps[])(PostgresStore *) = {check_server, check_pooler, set_session,    postgres_migrate,
+                                                    check_rights, show_session, find_row_types, prepare_all};
     int r = 0;
     for (size_t i = 0; r == 0 && i < COUNT_OF(steps); i++)
         r = steps[i](s);

@@ -87,7 +87,7 @@ static int gather_wants(PostgresStore *s, WorkingSet **sets, size_t count, RowQu
 static int send_wants(PostgresStore *s, RowQuery query, const Wanted *wanted) {
     if (wanted->rows.count == 0)
         return 0;
-    return postgres_send_rows(s, queries[query].statement, &postgres_wants, ROW_NEW, &wanted->rows);
+    return postgres_send_rows(s, queries[query].statement, &postgres_wants, &wanted->rows);
 }
 
 /* ---- what comes back ---- */

@@ -41,7 +41,7 @@ int postgres_renew(Store *store, Renewal *renewals, size_t count) {
     if (r == 0)
         r = begin_lazily(s);
     if (r == 0)
-        r = postgres_send_rows(s, PG_RENEW, &postgres_renewals, ROW_NEW, &rows);
+        r = postgres_send_rows(s, PG_RENEW, &postgres_renewals, &rows);
     if (r == 0)
         r = send_commit(s);
     if (r == 0)
@@ -152,7 +152,7 @@ int postgres_call(Store *store, const StoreCall *calls, size_t count) {
     if (r == 0)
         r = begin_lazily(s);
     if (r == 0)
-        r = postgres_send_rows(s, PG_CALL, &postgres_calls, ROW_NEW, &rows);
+        r = postgres_send_rows(s, PG_CALL, &postgres_calls, &rows);
     if (r == 0)
         r = send_commit(s);
     return r == 0 ? postgres_finish(s) : r;

@@ -167,19 +167,9 @@ void postgres_rows_add(Rows *rows, Slice project, const void *row) {
     rows->projects[rows->count++] = project;
 }
 
-/* Whether a column is a parameter: a new row has no guards, of a deleted one the keys and guards are enough. */
-static bool is_told(const Table *table, size_t column, RowChange change) {
-    bool is_key = column < table->key_count, is_guard = column >= table->column_count;
-    return change == ROW_NEW ? !is_guard : change == ROW_CHANGED || is_key || is_guard;
-}
-
-int postgres_send_rows(PostgresStore *s, PostgresStatement id, const Table *table, RowChange change, const Rows *rows) {
+int postgres_send_rows(PostgresStore *s, PostgresStatement id, const Table *table, const Rows *rows) {
     arguments_clear(&s->arguments);
-    if (table->belongs_to_project)
-        arguments_add_projects(&s->arguments, rows);
-    for (size_t i = 0; i < table->column_count + table->guard_count; i++)
-        if (is_told(table, i, change))
-            arguments_add_column(&s->arguments, &table->columns[i], rows);
+    arguments_add_rows(&s->arguments, table, s->row_types[table->id], rows);
     return postgres_send(s, id, &s->arguments);
 }
 

@@ -126,7 +126,7 @@ static int save_all(PostgresStore *s, WorkingSet *const *sets, size_t count) {
         Rows rows;
         r = gather_rows(s, sets, count, writes[i].part, writes[i].change, &rows);
         if (r == 0 && rows.count > 0)
-            r = postgres_send_rows(s, writes[i].statement, writes[i].table, writes[i].change, &rows);
+            r = postgres_send_rows(s, writes[i].statement, writes[i].table, &rows);
     }
     return r == 0 ? postgres_note_transaction(s, &changed) : r;
 }

@@ -207,57 +207,40 @@ static void add_columns(Buffer *out, const char *alias, const Table *table) {
         buffer_printf(out, "%s%s.%s", i > 0 ? ", " : "", alias, table->columns[i].name);
 }
 
-/* "project, number, …": what a saved row has, of `count` columns from `first` on. */
-static void add_names(Buffer *out, const Table *table, size_t count) {
+/* "project, number, …": what a saved row has. */
+static void add_names(Buffer *out, const Table *table, const char *before) {
     if (table->belongs_to_project)
-        buffer_add_text(out, "project");
-    for (size_t i = 0; i < count; i++)
-        buffer_printf(out, "%s%s", i > 0 || table->belongs_to_project ? ", " : "", table->columns[i].name);
+        buffer_printf(out, "%sproject", before);
+    for (size_t i = 0; i < table->column_count; i++)
+        buffer_printf(out, "%s%s%s", i > 0 || table->belongs_to_project ? ", " : "", before, table->columns[i].name);
 }
 
-/* unnest($1::text[], $2::bigint[], …): of the first `count` columns and of the guards. */
-static void add_unnest(Buffer *out, const Table *table, size_t count, size_t guards) {
-    int parameter = 0;
-    buffer_add_text(out, "unnest(");
-    if (table->belongs_to_project)
-        buffer_printf(out, "$%d::text[]", ++parameter);
-    for (size_t i = 0; i < count + guards; i++) {
-        const Column *column = &table->columns[i < count ? i : table->column_count + i - count];
-        buffer_printf(out, "%s$%d::%s[]", parameter > 0 ? ", " : "", parameter + 1, column_type(column->kind));
-        parameter++;
-    }
-    buffer_add_char(out, ')');
+static void add_unnest(Buffer *out, const Table *table) {
+    buffer_printf(out, "unnest($1::%s[])", table->row_type);
 }
 
 static void add_asked(Buffer *out, const Table *table) {
-    add_unnest(out, table, table->column_count, 0);
+    add_unnest(out, table);
     buffer_printf(out, " WITH ORDINALITY AS %s(", table->name);
-    add_names(out, table, table->column_count);
+    add_names(out, table, "");
     buffer_add_text(out, ", at)");
 }
 
 static void add_insert(Buffer *out, const Table *table) {
     buffer_printf(out, "INSERT INTO %s (", table->name);
-    add_names(out, table, table->column_count);
-    buffer_add_text(out, ") SELECT * FROM ");
-    add_unnest(out, table, table->column_count, 0);
+    add_names(out, table, "");
+    buffer_add_text(out, ") SELECT ");
+    add_names(out, table, "v.");
+    buffer_add_text(out, " FROM ");
+    add_unnest(out, table);
+    buffer_add_text(out, " AS v");
 }
 
-/* The rows to change, as v. */
-static void add_changed(Buffer *out, const Table *table, size_t count) {
-    buffer_add_text(out, "WITH v AS (SELECT * FROM ");
-    add_unnest(out, table, count, table->guard_count);
-    buffer_add_text(out, " AS v(");
-    add_names(out, table, count);
-    for (size_t i = 0; i < table->guard_count; i++)
-        buffer_printf(out, ", %s", table->columns[table->column_count + i].name);
-    buffer_add_text(out, ")), saved AS (");
-}
-
-/* They are those that were loaded, or the division by zero fails and COMMIT with it: a row that is not found is no error
- * of its own. A guard "loaded_x" is for column x. */
+/* Which of the rows, v. They are those that were loaded, or the division by zero fails and COMMIT with it: a row that is not
+ * found is no error of its own. A guard "loaded_x" is for column x. */
 static void add_guard(Buffer *out, const Table *table) {
-    buffer_add_text(out, " WHERE true");
+    add_unnest(out, table);
+    buffer_add_text(out, " AS v WHERE true");
     if (table->belongs_to_project)
         buffer_add_text(out, " AND t.project = v.project");
     for (size_t i = 0; i < table->key_count; i++)
@@ -269,13 +252,12 @@ static void add_guard(Buffer *out, const Table *table) {
         else
             buffer_printf(out, " AND t.%s = v.%s", guard + strlen("loaded_"), guard);
     }
-    buffer_add_text(out, " RETURNING 1) SELECT 1 / CASE WHEN (SELECT count(*) FROM saved) = (SELECT count(*) FROM v) "
+    buffer_add_text(out, " RETURNING 1) SELECT 1 / CASE WHEN (SELECT count(*) FROM saved) = cardinality($1) "
                          "THEN 1 ELSE 0 END");
 }
 
 static void add_update(Buffer *out, const Table *table) {
-    add_changed(out, table, table->column_count);
-    buffer_printf(out, "UPDATE %s t SET ", table->name);
+    buffer_printf(out, "WITH saved AS (UPDATE %s t SET ", table->name);
     for (size_t i = table->key_count; i < table->column_count; i++) {
         const char *name = table->columns[i].name;
         buffer_printf(out, "%s%s = ", i > table->key_count ? ", " : "", name);
@@ -283,13 +265,12 @@ static void add_update(Buffer *out, const Table *table) {
             buffer_printf(out, "t.%s + ", name);
         buffer_printf(out, "v.%s", name);
     }
-    buffer_add_text(out, " FROM v");
+    buffer_add_text(out, " FROM ");
     add_guard(out, table);
 }
 
 static void add_delete(Buffer *out, const Table *table) {
-    add_changed(out, table, table->key_count);
-    buffer_printf(out, "DELETE FROM %s t USING v", table->name);
+    buffer_printf(out, "WITH saved AS (DELETE FROM %s t USING ", table->name);
     add_guard(out, table);
 }
 

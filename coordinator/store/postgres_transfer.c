@@ -120,7 +120,7 @@ static int send_run(PostgresStore *s, const StoredRow *rows, size_t count) {
         r = make_slots(s, rows, &run);
     if (r == 0 && kind == STORED_PROJECT)
         r = note_projects(s, &run);
-    return r == 0 ? postgres_send_rows(s, kinds[kind].insert, kinds[kind].table, ROW_NEW, &run) : r;
+    return r == 0 ? postgres_send_rows(s, kinds[kind].insert, kinds[kind].table, &run) : r;
 }
 
 static int put_rows(PostgresStore *s, const StoredRow *rows, size_t count) {

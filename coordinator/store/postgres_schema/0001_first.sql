@@ -171,3 +171,45 @@ CREATE TABLE coordinator (
     program text NOT NULL,
     beat_at timestamptz NOT NULL -- for people, and for pruning
 ) WITH (fillfactor = 10);
+
+-- What programs send: rows of the tables as they change (states and choices as bigint, then what is compared), and what is
+-- asked for. An array of them is one parameter. They change no more: a column that is new to a table is new to another
+-- type, beside the one that older programs send.
+CREATE TYPE project_row AS (
+    name text, is_deleted boolean, prefix text, initial_commit text, max_stacks bigint, max_hold_seconds bigint,
+    expiry_grace_seconds bigint, is_cleaning boolean, lease_key bytea, created_ms bigint, stack_count bigint,
+    leased_count bigint, queued_count bigint, first_unused bigint, last_generation bigint, last_ticket bigint,
+    last_event bigint
+);
+CREATE TYPE stack_row AS (
+    project text, number bigint, name text, state bigint, generation bigint, quiet_until_ms bigint,
+    requested bigint, branch text, last_commit text, is_content_unknown boolean, requested_ms bigint,
+    created_ms bigint, modified_ms bigint, ticket bigint, lease_seconds bigint, since_ms bigint,
+    is_collected boolean, purpose bigint, dirty_since bigint, clean_failures bigint, url text, note text,
+    holder text, before_branch text, before_requested bigint, before_requested_ms bigint, quiet_seconds bigint,
+    quiet_untold_seconds bigint, quiet_ticket bigint, renewals bigint, loaded_state bigint,
+    loaded_generation bigint, loaded_renewals bigint
+);
+CREATE TYPE request_row AS (
+    project text, ticket bigint, request_id text, state bigint, is_heard boolean, heard_at bigint, why bigint,
+    branch text, commit_id text, lease_seconds bigint, purpose bigint, holder text, created_ms bigint,
+    stack_number bigint, stack_name text, generation bigint, is_reused boolean, from_queue boolean,
+    is_joined boolean, ended_ms bigint, ended_by text, outcome bigint
+);
+CREATE TYPE api_key_row AS (
+    id text, project text, scope bigint, hash bytea, label text, created_ms bigint, last_used_ms bigint,
+    revoked_ms bigint
+);
+CREATE TYPE event_row AS (
+    project text, id bigint, at_ms bigint, kind bigint, stack_number bigint, stack_name text, generation bigint,
+    branch text, commit_id text, by_whom text, outcome text, note text, holder text
+);
+CREATE TYPE want_row AS (
+    project text, text1 text, text2 text, number bigint, purpose bigint, most bigint
+);
+CREATE TYPE renewal_row AS (
+    project text, number bigint, ticket bigint, generation bigint, seconds bigint
+);
+CREATE TYPE call_row AS (
+    project text, coordinator bigint, ticket bigint
+);
