@@ -41,6 +41,7 @@ typedef struct Command {
     Slice project;      /* whose: the key's, the lease's, or (control socket) the body's */
     Scope scope;        /* what the asker may */
     bool is_peer_gone;  /* whoever asked hung up: nobody will hear the answer */
+    int64_t told_stack; /* the number of the one its request was given while it waited; 0: not told yet */
     Slice asker;        /* for the history: a key's id, "lease", or "control" */
     LeaseRef lease_ref; /* the verified `lease` */
     Slice holder_json;  /* canonical form of `holder`; absent when empty */

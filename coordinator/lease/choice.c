@@ -45,7 +45,7 @@ int64_t choice_ceiling(const ProjectRow *project) {
 }
 
 int choice_want(WorkingSet *set, Slice branch, Slice commit) {
-    for (Fit fit = best_fit(commit); fit > FIT_NOT_FREE; fit--) {
+    for (Fit fit = best_fit(commit); fit > FIT_NOT_FREE && !set->are_all_leased; fit--) {
         int r = working_set_want(set, want_of(fit, branch, commit));
         if (r < 0)
             return r;
@@ -84,7 +84,9 @@ static int choose_new(WorkingSet *set, Choice *out) {
 }
 
 /* Whether no row outside of the set can come before `best` (NULL: whether there is none outside) in the order of `fit`. */
-static bool is_certain(Fit fit, const RowWant *order, const StackSlot *best) {
+static bool is_certain(const WorkingSet *set, Fit fit, const RowWant *order, const StackSlot *best) {
+    if (set->are_all_leased)
+        return true;
     if (order == NULL)
         return false;
     if (order->edge == 0)
@@ -102,7 +104,7 @@ int choice_make(WorkingSet *set, Slice branch, Slice commit, Choice *out) {
     }
     for (Fit fit = best_fit(commit); fit > FIT_NOT_FREE; fit--) {
         RowWant want = want_of(fit, branch, commit);
-        if (!is_certain(fit, working_set_loaded(set, want), best[fit])) {
+        if (!is_certain(set, fit, working_set_loaded(set, want), best[fit])) {
             working_set_want_past_edges(set);
             int r = working_set_want(set, want);
             return r < 0 ? r : CHOICE_NEEDS_ROWS;

@@ -8,12 +8,14 @@
 #include "lease/replay.h"
 
 int want_request(WorkingSet *set, const Command *command) {
-    return working_set_want(set, (RowWant){.query = ROWS_REQUEST_BY_ID, .text = command->request_id, .limit = 1});
+    RowWant stack = {.query = ROWS_STACK_BY_NUMBER, .number = command->told_stack, .limit = 1};
+    int r = working_set_want(set, (RowWant){.query = ROWS_REQUEST_BY_ID, .text = command->request_id, .limit = 1});
+    return r < 0 || command->told_stack == 0 ? r : working_set_want(set, stack);
 }
 
 int want_request_stack(WorkingSet *set, const Command *command) {
     int r = slice_is_absent(command->request_id) ? 0 : want_request(set, command);
-    return r < 0 ? r : grant_want(set, command->purpose, command->branch, command->commit);
+    return r < 0 || command->told_stack != 0 ? r : grant_want(set, command->purpose, command->branch, command->commit);
 }
 
 static int refuse_full(Task *t) {

@@ -29,7 +29,9 @@ static int choose_dirty(WorkingSet *set, Choice *out) {
             oldest = slot;
     }
     const RowWant *order = working_set_loaded(set, dirty_oldest());
-    bool is_certain = order != NULL && (order->edge == 0 || (oldest != NULL && oldest->row.dirty_since <= order->edge));
+    bool is_certain =
+        set->are_all_leased ||
+        (order != NULL && (order->edge == 0 || (oldest != NULL && oldest->row.dirty_since <= order->edge)));
     if (!is_certain) {
         if (order != NULL)
             working_set_want_past_edges(set);

@@ -196,6 +196,12 @@ static int append_stack(WorkingSet *set, const StackSlot *image, StackSlot **out
     return 0;
 }
 
+void working_set_put_project(WorkingSet *set, const ProjectRow *row) {
+    set->project = *row;
+    set->is_project_loaded = true;
+    set->are_all_leased = row->leased_count == row->stack_count;
+}
+
 int working_set_put_stack(WorkingSet *set, const StackRow *row) {
     if (find_stack(set, row->number) != NULL)
         return 0;

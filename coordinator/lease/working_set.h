@@ -83,6 +83,7 @@ typedef struct WorkingSet {
     Arena *arena; /* borrowed: all texts of the set live there */
     Slice project_name;
     bool is_project_loaded, is_project_missing;
+    bool are_all_leased; /* when it was loaded: whatever else may be free is a row the batch itself changed */
     RowChange project_change;
     ProjectRow project;
 
@@ -125,6 +126,7 @@ bool working_set_needs_load(const WorkingSet *set);
 
 /* For the store: hands over a loaded row (texts already in the arena). A row that is in the set already, even deleted, is
  * ignored: the set's image is newer. 0 | -ENOMEM. */
+void working_set_put_project(WorkingSet *set, const ProjectRow *row);
 int working_set_put_stack(WorkingSet *set, const StackRow *row) MUST_USE;
 int working_set_put_request(WorkingSet *set, const RequestRow *row) MUST_USE;
 int working_set_put_key(WorkingSet *set, const KeyRow *row) MUST_USE;

@@ -42,12 +42,13 @@ void intake_hang_up(Intake *in, uint64_t operation_id) {
     (void)pthread_mutex_unlock(&in->mutex);
 }
 
-void intake_call(Intake *in, Slice project, int64_t ticket) {
+void intake_call(Intake *in, const StoreCall *call) {
     (void)pthread_mutex_lock(&in->mutex);
-    if (in->called_count < CALLED_MAX && project.len <= PROJECT_NAME_MAX) {
+    if (in->called_count < CALLED_MAX && call->project.len <= PROJECT_NAME_MAX) {
         Called *called = &in->called[in->called_count++];
-        (void)snprintf(called->project, sizeof called->project, "%.*s", SLICE_PRINT(project));
-        called->ticket = ticket;
+        (void)snprintf(called->project, sizeof called->project, "%.*s", SLICE_PRINT(call->project));
+        called->ticket = call->ticket;
+        called->stack_number = call->stack_number;
     }
     (void)pthread_cond_signal(&in->wake);
     (void)pthread_mutex_unlock(&in->mutex);

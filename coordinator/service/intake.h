@@ -8,13 +8,14 @@
 
 #include "base/limits.h"
 #include "service/operation.h"
+#include "store/store.h"
 
 #define HANG_UPS_MAX 1024 /* told at once; more are found out by their requests' silence */
 #define CALLED_MAX 256    /* likewise; more are found out by a look */
 
 typedef struct Called { /* a request that waits here was served elsewhere */
     char project[PROJECT_NAME_MAX + 1];
-    int64_t ticket;
+    int64_t ticket, stack_number;
 } Called;
 
 typedef struct Intake {
@@ -36,7 +37,7 @@ void intake_deinit(Intake *intake);
 
 void intake_put(Intake *intake, Work *work);
 void intake_hang_up(Intake *intake, uint64_t operation_id);
-void intake_call(Intake *intake, Slice project, int64_t ticket);
+void intake_call(Intake *intake, const StoreCall *call);
 /* The worker looks again at what it waits for. */
 void intake_wake(Intake *intake);
 

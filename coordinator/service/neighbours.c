@@ -53,7 +53,7 @@ static int watch_request(void *arg, const ProjectRow *project, const RequestRow 
 
 static void wake(void *arg, Slice project, int64_t ticket) {
     Neighbours *n = arg;
-    (void)waiters_wake(n->waiters, project, ticket);
+    (void)waiters_wake(n->waiters, project, ticket, 0);
 }
 
 static int read_again(Neighbours *n, const StoreLook *look) {

@@ -65,7 +65,7 @@ static void follow_requests(const Publisher *p, const WorkingSet *set, int64_t w
             continue;
         watch_follow_request(p->watch, &set->project, &slot->row);
         if (slot->row.state != REQUEST_QUEUED)
-            (void)waiters_wake(p->waiters, set->project_name, slot->row.ticket);
+            (void)waiters_wake(p->waiters, set->project_name, slot->row.ticket, slot->row.stack_number);
     }
     for (size_t i = 0; i < set->granted_count; i++) {
         const RequestSlot *slot = working_set_request((WorkingSet *)set, set->granted[i]);

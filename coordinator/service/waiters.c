@@ -57,13 +57,14 @@ bool waiters_keep(Waiters *w, Work *work, int64_t boot_ms) {
     return true;
 }
 
-bool waiters_wake(Waiters *w, Slice project, int64_t ticket) {
+bool waiters_wake(Waiters *w, Slice project, int64_t ticket, int64_t stack_number) {
     Work *work;
     bool is_anybody = false;
     while ((work = parking_by_ticket(&w->parking, project, ticket)) != NULL) {
         FAILPOINT("granted");
         unpark(w, work);
         work->granted_us = metrics_now_us();
+        work->command.told_stack = stack_number;
         make_ready(w, work);
         FAILPOINT("woken");
         is_anybody = true;

@@ -24,8 +24,9 @@ void waiters_deinit(Waiters *waiters);
 
 /* After an operation was decided: true when it waits now, or is ready to be decided again; false: hand it back. */
 bool waiters_keep(Waiters *waiters, Work *work, int64_t boot_ms);
-/* The request is queued no longer: whoever waits for it hears it. False: nobody does. */
-bool waiters_wake(Waiters *waiters, Slice project, int64_t ticket);
+/* The request is queued no longer, but was given that stack (0: over, or not known): whoever waits for it hears it. False:
+ * nobody does. */
+bool waiters_wake(Waiters *waiters, Slice project, int64_t ticket, int64_t stack_number);
 /* Those that waited long enough by boot_ms. */
 void waiters_end_polls(Waiters *waiters, int64_t boot_ms);
 /* Nobody waits from now on. */

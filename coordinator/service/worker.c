@@ -181,9 +181,9 @@ void worker_hang_up(Worker *w, uint64_t operation_id) {
 }
 
 /* By the store's thread. */
-static void note_called(void *arg, Slice project, int64_t ticket) {
+static void note_called(void *arg, const StoreCall *call) {
     Worker *w = arg;
-    intake_call(&w->intake, project, ticket);
+    intake_call(&w->intake, call);
 }
 
 void worker_drain(Worker *w) {
@@ -196,24 +196,6 @@ void worker_drain(Worker *w) {
 static void hand_back(Worker *w, Work *const *works, size_t count) {
     for (size_t i = 0; i < count; i++)
         outbox_put(&w->outbox, works[i]);
-}
-
-/* Who waits elsewhere and was served by this batch. */
-static void call_others(Worker *w) {
-    StoreCall calls[CALLED_MAX];
-    size_t count = 0;
-    for (size_t i = 0; w->coordinator != 0 && i < w->batch.set_count; i++) {
-        WorkingSet *set = w->batch.sets[i];
-        for (size_t g = 0; g < set->granted_count && count < CALLED_MAX; g++) {
-            const RequestSlot *slot = working_set_request(set, set->granted[g]);
-            if (slot != NULL && slot->row.heard_at != w->coordinator)
-                calls[count++] = (StoreCall){
-                    .coordinator = slot->row.heard_at, .project = set->project_name, .ticket = slot->row.ticket};
-        }
-    }
-    int r = count > 0 ? store_call(w->o.store, calls, count) : 0;
-    if (r != 0)
-        note_failure(w, r, "telling other coordinators");
 }
 
 /* What certainly did not happen runs again one by one, so that one operation's failure is its own. What was due stays due. */
@@ -237,7 +219,6 @@ static void run_batch(Worker *w, BatchInput *input) {
                              .waiters = &w->waiters};
         metrics_batch(w->o.metrics, input->count + input->due_count);
         publish_batch(&p, &w->batch, &moment, input);
-        call_others(w);
         FAILPOINT("published");
         return;
     }
@@ -554,7 +535,7 @@ static void end_waits(Worker *w) {
     Called called[CALLED_MAX];
     size_t called_count = intake_take_calls(&w->intake, called);
     for (size_t i = 0; i < called_count; i++)
-        if (waiters_wake(&w->waiters, slice_of(called[i].project), called[i].ticket))
+        if (waiters_wake(&w->waiters, slice_of(called[i].project), called[i].ticket, called[i].stack_number))
             metrics_called(w->o.metrics);
     uint64_t hung_up[HANG_UPS_MAX];
     size_t hung_up_count = intake_take_hang_ups(&w->intake, hung_up);

@@ -35,6 +35,7 @@ int postgres_begin(Store *store) {
 static void end_transaction(PostgresStore *s) {
     s->transaction = TRANSACTION_NONE;
     s->has_written = false;
+    s->calls.count = 0;
     s->noted_project[0] = '\0';
 }
 
@@ -45,13 +46,16 @@ void postgres_rollback(Store *store) {
     end_transaction(s);
 }
 
-/* The answer to COMMIT: whether it says what it should, and nothing else. */
-static int receive_commit(PostgresStore *s) {
+/* The answer to COMMIT, behind which are `behind` more: whether it says what it should, and nothing else. Calls are hints:
+ * what becomes of them is nobody's failure. */
+static int receive_commit(PostgresStore *s, size_t behind) {
     OWN(postgres_clearp) PGresult *committed = NULL;
-    int r = postgres_skip(s, s->expected - 1);
+    int r = postgres_skip(s, s->expected - behind - 1);
     if (r == 0)
         r = postgres_receive(s, &committed);
-    if (r == 0)
+    if (r == 0 && behind > 0)
+        (void)(postgres_finish(s) == 0);
+    else if (r == 0)
         r = postgres_finish(s);
     if (r == 0 && strcmp(PQcmdStatus(committed), "COMMIT") != 0) {
         postgres_note(s, "PostgreSQL answered %s to COMMIT", PQcmdStatus(committed));
@@ -60,9 +64,21 @@ static int receive_commit(PostgresStore *s) {
     return r;
 }
 
-static int send_commit(PostgresStore *s) {
+/* NOTIFY's own commit takes a lock that is the whole database's, so it has no place in the transaction it tells of. What is
+ * behind COMMIT is one that ends with the round trip; an error before COMMIT makes the server skip it too. */
+static int send_calls(PostgresStore *s) {
+    int r = postgres_send_bare(s, PG_LAZILY);
+    return r == 0 ? postgres_send(s, PG_CALL, &s->calls) : r;
+}
+
+/* *behind: how many statements come after COMMIT. */
+static int send_commit(PostgresStore *s, size_t *behind) {
     s->is_warned = false;
     int r = postgres_send_bare(s, PG_COMMIT);
+    size_t before = s->expected;
+    if (r == 0 && s->calls.count > 0)
+        r = send_calls(s);
+    *behind = s->expected - before;
     if (r == 0)
         r = postgres_sync(s);
     FAILPOINT("committing");
@@ -80,10 +96,11 @@ int postgres_commit(Store *store) {
         postgres_rollback(store);
         return 0;
     }
-    int r = s->transaction == TRANSACTION_FAILED ? STORE_IO : send_commit(s);
+    size_t behind = 0;
+    int r = s->transaction == TRANSACTION_FAILED ? STORE_IO : send_commit(s, &behind);
     if (r == 0)
-        r = receive_commit(s);
-    bool is_in_doubt = s->connection == NULL || s->is_warned;
+        r = receive_commit(s, behind);
+    bool is_in_doubt = (r != 0 && s->connection == NULL) || s->is_warned;
     if (is_in_doubt && s->noted_project[0] != '\0')
         r = postgres_resolve(s);
     else if (is_in_doubt && r == 0)
@@ -130,6 +147,7 @@ static void postgres_close(Store *store) {
     closep(&s->lock_fd);
     arena_deinit(&s->scratch);
     buffer_deinit(&s->arguments.bytes);
+    buffer_deinit(&s->calls.bytes);
     free(s->url);
     free(s);
 }
@@ -162,7 +180,6 @@ static const StoreVtable postgres_vtable = {
     .renew = postgres_renew,
     .look = postgres_look,
     .must_look = postgres_must_look,
-    .call = postgres_call,
     .listen = postgres_listen,
     .reason = postgres_reason,
 };

@@ -5,7 +5,7 @@
  *     begin     nothing is sent yet
  *     load      BEGIN, the projects' rows locked, every want: one round trip
  *     save      the changed rows, sent and not waited for
- *     commit    … with COMMIT: one round trip
+ *     commit    … with COMMIT, and behind it calls to other coordinators: one round trip
  *
  * The connection is in pipeline mode for good: statements are sent, a sync ends the round trip, results are read in
  * order. An error makes the server skip everything up to the sync, so a COMMIT behind it never happens.
@@ -147,7 +147,8 @@ typedef struct PostgresStore {
     char doubtful_project[PROJECT_NAME_MAX + 1]; /* likewise of one that was told to be unknown; "": there is none */
 
     Arguments arguments;
-    Arena scratch;    /* of one call */
+    Arguments calls; /* of PG_CALL, to be sent behind the COMMIT of the transaction under way; none: nobody is called */
+    Arena scratch;   /* of one call */
     char sqlstate[6]; /* of the last question that failed */
     char reason[STORE_REASON_SIZE];
 } PostgresStore;
@@ -246,9 +247,8 @@ int64_t postgres_coordinator(const Store *store);
 int postgres_renew(Store *store, Renewal *renewals, size_t count) MUST_USE;
 bool postgres_must_look(const Store *store);
 int postgres_look(Store *store, int64_t horizon, Arena *arena, StoreLook *out) MUST_USE;
-int postgres_call(Store *store, const StoreCall *calls, size_t count) MUST_USE;
 /* postgres_listener.c */
-int postgres_listen(Store *store, void (*on_call)(void *arg, Slice project, int64_t ticket), void *arg) MUST_USE;
+int postgres_listen(Store *store, void (*on_call)(void *arg, const StoreCall *call), void *arg) MUST_USE;
 void postgres_stop_listening(PostgresStore *s);
 /* postgres_prune.c */
 int postgres_prune(Store *store, int64_t events_before_ms, int64_t requests_before_ms, size_t budget) MUST_USE;

@@ -194,7 +194,9 @@ const Table postgres_renewals = {.name = "v",
                                  .column_count = COUNT_OF(renewal_columns),
                                  .belongs_to_project = true};
 
-static const Column call_columns[] = {NUMBER(StoreCall, coordinator), NUMBER(StoreCall, ticket)};
+/* Of a request that waits elsewhere. */
+static const Column call_columns[] = {NUMBER(RequestRow, heard_at), NUMBER(RequestRow, ticket),
+                                      NUMBER(RequestRow, stack_number)};
 const Table postgres_calls = {.name = "v",
                               .row_type = "call_row",
                               .id = TABLE_CALLS,

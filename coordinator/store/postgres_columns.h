@@ -57,7 +57,7 @@ typedef struct Table {
 extern const Table postgres_projects, postgres_stacks, postgres_requests, postgres_keys, postgres_events;
 /* What store_load asks for: a RowWant as a row. */
 extern const Table postgres_wants;
-/* store_renew's and store_call's rows. */
+/* store_renew's rows; and who is called behind a COMMIT. */
 extern const Table postgres_renewals, postgres_calls;
 extern const Table *const postgres_tables[TABLE_COUNT];
 

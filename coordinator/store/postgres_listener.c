@@ -19,7 +19,7 @@ typedef struct PostgresListener {
     int stop; /* eventfd */
     const char *url;
     int64_t coordinator;
-    void (*on_call)(void *arg, Slice project, int64_t ticket);
+    void (*on_call)(void *arg, const StoreCall *call);
     void *arg;
     int64_t backoff_ms;
 } Listener;
@@ -31,13 +31,24 @@ static bool wait_for(const Listener *l, int fd, int64_t patience_ms) {
     return fds[0].revents != 0;
 }
 
-/* "TICKET PROJECT"; what is not like that nobody here sent. */
-static void hear(const Listener *l, const char *text) {
+/* One number of a text and the blank behind it; 0: that is not there. */
+static int64_t read_number(const char **text) {
     char *end = NULL;
     errno = 0;
-    long long ticket = strtoll(text, &end, 10);
-    if (errno == 0 && ticket > 0 && *end == ' ')
-        l->on_call(l->arg, slice_of(end + 1), ticket);
+    long long number = strtoll(*text, &end, 10);
+    bool is_number = errno == 0 && number > 0 && *end == ' ';
+    *text = is_number ? end + 1 : end;
+    return is_number ? number : 0;
+}
+
+/* "TICKET STACK PROJECT"; what is not like that nobody here sent. */
+static void hear(const Listener *l, const char *text) {
+    StoreCall call = {.ticket = read_number(&text)};
+    if (call.ticket != 0)
+        call.stack_number = read_number(&text);
+    call.project = slice_of(text);
+    if (call.stack_number != 0)
+        l->on_call(l->arg, &call);
 }
 
 static void hear_all(const Listener *l, PGconn *connection) {
@@ -95,7 +106,7 @@ static void *run(void *arg) {
     return NULL;
 }
 
-int postgres_listen(Store *store, void (*on_call)(void *arg, Slice project, int64_t ticket), void *arg) {
+int postgres_listen(Store *store, void (*on_call)(void *arg, const StoreCall *call), void *arg) {
     PostgresStore *s = postgres_store(store);
     postgres_stop_listening(s);
     if (on_call == NULL)

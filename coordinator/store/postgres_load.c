@@ -186,10 +186,8 @@ static int take_projects(PostgresStore *s, WorkingSet **sets, size_t count, cons
             continue;
         ProjectRow row;
         r = postgres_decoded(s, columns_read(&postgres_projects, rows, i, 0, set->arena, &row), &postgres_projects);
-        if (r == 0) {
-            set->project = row;
-            set->is_project_loaded = true;
-        }
+        if (r == 0)
+            working_set_put_project(set, &row);
     }
     for (size_t i = 0; r == 0 && i < count; i++)
         if (is_new_set(sets[i]))

@@ -139,21 +139,3 @@ int postgres_look(Store *store, int64_t horizon, Arena *arena, StoreLook *out) {
 bool postgres_must_look(const Store *store) {
     return ((const PostgresStore *)store)->must_look_at_all;
 }
-
-/* ---- calls ---- */
-
-int postgres_call(Store *store, const StoreCall *calls, size_t count) {
-    PostgresStore *s = postgres_store(store);
-    Rows rows;
-    arena_reset(&s->scratch);
-    int r = postgres_rows_init(s, &rows, count);
-    for (size_t i = 0; r == 0 && i < count; i++)
-        postgres_rows_add(&rows, calls[i].project, &calls[i]);
-    if (r == 0)
-        r = begin_lazily(s);
-    if (r == 0)
-        r = postgres_send_rows(s, PG_CALL, &postgres_calls, &rows);
-    if (r == 0)
-        r = send_commit(s);
-    return r == 0 ? postgres_finish(s) : r;
-}

@@ -115,7 +115,32 @@ int postgres_note_transaction(PostgresStore *s, const Rows *changed) {
     return postgres_send(s, PG_WRITER_NOTE, &s->arguments);
 }
 
-static int save_all(PostgresStore *s, WorkingSet *const *sets, size_t count) {
+/* Those served who wait at other coordinators. */
+static int gather_calls(PostgresStore *s, WorkingSet **sets, size_t count, Rows *out) {
+    size_t most = 0;
+    for (size_t i = 0; i < count; i++)
+        most += sets[i]->granted_count;
+    int r = postgres_rows_init(s, out, most);
+    for (size_t i = 0; r == 0 && i < count; i++)
+        for (size_t g = 0; g < sets[i]->granted_count; g++) {
+            const RequestSlot *slot = working_set_request(sets[i], sets[i]->granted[g]);
+            if (slot != NULL && slot->row.state == REQUEST_LIVE && slot->row.heard_at != s->coordinator)
+                postgres_rows_add(out, sets[i]->project_name, slot);
+        }
+    return r;
+}
+
+static int keep_calls(PostgresStore *s, WorkingSet **sets, size_t count) {
+    Rows calls;
+    int r = gather_calls(s, sets, count, &calls);
+    if (r != 0 || calls.count == 0)
+        return r;
+    arguments_clear(&s->calls);
+    arguments_add_rows(&s->calls, &postgres_calls, s->row_types[TABLE_CALLS], &calls);
+    return 0;
+}
+
+static int save_all(PostgresStore *s, WorkingSet **sets, size_t count) {
     Rows changed;
     int r = gather_changed(s, sets, count, &changed);
     if (r != 0 || changed.count == 0)
@@ -128,7 +153,9 @@ static int save_all(PostgresStore *s, WorkingSet *const *sets, size_t count) {
         if (r == 0 && rows.count > 0)
             r = postgres_send_rows(s, writes[i].statement, writes[i].table, &rows);
     }
-    return r == 0 ? postgres_note_transaction(s, &changed) : r;
+    if (r == 0)
+        r = postgres_note_transaction(s, &changed);
+    return r == 0 ? keep_calls(s, sets, count) : r;
 }
 
 int postgres_save(Store *store, WorkingSet **sets, size_t count) {

@@ -196,8 +196,9 @@ static const Statement statements[PG_STATEMENT_COUNT] = {
     [PG_HORIZON] = {.text = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, "
                             "current_setting('synchronous_standby_names') <> ''"},
     [PG_CHANGED] = {.text = "SELECT w.project FROM writer w WHERE w.written_by >= $1::bigint AND w.id <> $2::text"},
-    [PG_CALL] = {.text = "SELECT pg_notify('" POSTGRES_CHANNEL "' || v.coordinator, v.ticket || ' ' || v.project) FROM "
-                         "{calls}"},
+    [PG_CALL] = {.text = "SELECT pg_notify('" POSTGRES_CHANNEL
+                         "' || v.heard_at, v.ticket || ' ' || v.stack_number || ' ' || "
+                         "v.project) FROM {calls}"},
 };
 
 /* ---- making the texts ---- */

@@ -166,8 +166,7 @@ static int load_set(SqliteStore *s, WorkingSet *set) {
     r = 0;
     if (!set->is_project_loaded && !set->is_project_missing) {
         if (!is_missing)
-            set->project = project->image->row;
-        set->is_project_loaded = !is_missing;
+            working_set_put_project(set, &project->image->row);
         set->is_project_missing = is_missing;
     }
     for (size_t i = 0; r == 0 && i < set->want_count; i++) {

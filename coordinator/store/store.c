@@ -12,7 +12,7 @@ bool store_is_complete(const StoreVtable *v) {
            v->find_project != NULL && v->save_key_used != NULL && v->counts != NULL && v->prune != NULL &&
            v->backup_step != NULL && v->dump != NULL && v->put != NULL && v->idle != NULL && v->reason != NULL &&
            (v->coordinator == NULL ||
-            (v->renew != NULL && v->look != NULL && v->must_look != NULL && v->call != NULL && v->listen != NULL));
+            (v->renew != NULL && v->look != NULL && v->must_look != NULL && v->listen != NULL));
 }
 
 Store *store_close(Store *store) {
@@ -131,11 +131,7 @@ bool store_must_look(const Store *store) {
     return store->vtable->must_look != NULL && CALL(store, must_look(store));
 }
 
-int store_call(Store *store, const StoreCall *calls, size_t count) {
-    return CALL(store, call(store, calls, count));
-}
-
-int store_listen(Store *store, void (*on_call)(void *arg, Slice project, int64_t ticket), void *arg) {
+int store_listen(Store *store, void (*on_call)(void *arg, const StoreCall *call), void *arg) {
     return CALL(store, listen(store, on_call, arg));
 }
 

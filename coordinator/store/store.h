@@ -103,11 +103,10 @@ typedef struct StoreLook {
     size_t beat_count;
 } StoreLook;
 
-/* Somebody who waits at another coordinator has been served. */
+/* Somebody who waits here was served by another coordinator. */
 typedef struct StoreCall {
-    int64_t coordinator;
     Slice project;
-    int64_t ticket;
+    int64_t ticket, stack_number;
 } StoreCall;
 
 /* A row of any table and whose it is: how everything leaves a store, and how a new one is filled. */
@@ -155,9 +154,8 @@ typedef struct StoreVtable {
     int64_t (*coordinator)(const Store *store);
     int (*renew)(Store *store, Renewal *renewals, size_t count);
     int (*look)(Store *store, int64_t horizon, Arena *arena, StoreLook *out);
-    int (*call)(Store *store, const StoreCall *calls, size_t count);
     bool (*must_look)(const Store *store);
-    int (*listen)(Store *store, void (*on_call)(void *arg, Slice project, int64_t ticket), void *arg);
+    int (*listen)(Store *store, void (*on_call)(void *arg, const StoreCall *call), void *arg);
     const char *(*reason)(const Store *store);
 } StoreVtable;
 struct Store {
@@ -242,12 +240,10 @@ int store_renew(Store *store, Renewal *renewals, size_t count) MUST_USE;
 int store_look(Store *store, int64_t horizon, Arena *arena, StoreLook *out) MUST_USE;
 /* Whether what the last look told may not be so any more: the session is another one, perhaps with another server. */
 bool store_must_look(const Store *store);
-/* Tells other coordinators, after the COMMIT that served those who wait there. Not more than a hint: a look finds what is
- * lost of it. */
-int store_call(Store *store, const StoreCall *calls, size_t count) MUST_USE;
-/* From now on others' calls for this coordinator come, on a thread of the store's own, until store_listen(store, NULL, NULL)
- * returns. -errno. */
-int store_listen(Store *store, void (*on_call)(void *arg, Slice project, int64_t ticket), void *arg) MUST_USE;
+/* Behind a COMMIT that served who waits at another coordinator (WorkingSet.granted, RequestRow.heard_at) that one is called.
+ * From now on others' calls for this one come, on a thread of the store's own, until store_listen(store, NULL, NULL)
+ * returns. Not more than a hint: a look finds what is lost of it. -errno. */
+int store_listen(Store *store, void (*on_call)(void *arg, const StoreCall *call), void *arg) MUST_USE;
 
 /* One sentence about the last failure, for the log; valid until the next call. */
 const char *store_reason(const Store *store);

@@ -896,37 +896,107 @@ typedef struct Heard {
     pthread_mutex_t mutex;
     pthread_cond_t cond;
     char project[64];
-    int64_t ticket;
+    int64_t ticket, stack_number;
 } Heard;
 
-static void note_call(void *arg, Slice project, int64_t ticket) {
+static void note_call(void *arg, const StoreCall *call) {
     Heard *heard = arg;
     (void)pthread_mutex_lock(&heard->mutex);
-    (void)snprintf(heard->project, sizeof heard->project, "%.*s", SLICE_PRINT(project));
-    heard->ticket = ticket;
+    (void)snprintf(heard->project, sizeof heard->project, "%.*s", SLICE_PRINT(call->project));
+    heard->stack_number = call->stack_number;
+    heard->ticket = call->ticket;
     (void)pthread_cond_signal(&heard->cond);
     (void)pthread_mutex_unlock(&heard->mutex);
 }
 
-static void call_reaches_the_coordinator_it_is_for(void **state) {
-    World *w = *state;
-    static Heard heard = {.mutex = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
+/* The queue served a request that was last heard of there. */
+static void serve(World *w, int64_t ticket, int64_t heard_at) {
+    RequestSlot *slot;
+    RequestRow row = {.ticket = ticket,
+                      .state = REQUEST_LIVE,
+                      .heard_at = heard_at,
+                      .stack_number = 7,
+                      .stack_name = slice_of("test-7")};
+    assert_int_equal(working_set_add_request(&w->set, &row, &slot), 0);
+    assert_int_equal(working_set_add_granted(&w->set, ticket), 0);
+}
+
+static int64_t next_heard(Heard *heard) {
+    (void)pthread_mutex_lock(&heard->mutex);
+    while (heard->ticket == 0)
+        assert_int_equal(pthread_cond_wait(&heard->cond, &heard->mutex), 0);
+    int64_t ticket = heard->ticket;
+    heard->ticket = 0;
+    (void)pthread_mutex_unlock(&heard->mutex);
+    return ticket;
+}
+
+static void listen_beside(Heard *heard) {
     open_other();
-    assert_int_equal(store_listen(beside, note_call, &heard), 0);
+    assert_int_equal(store_listen(beside, note_call, heard), 0);
     wait_until("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND state = 'idle'", "1");
-    const StoreCall calls[] = {
-        {.coordinator = store_coordinator(w->store), .project = slice_of("shop"), .ticket = 3},
-        {.coordinator = store_coordinator(beside), .project = slice_of("blog"), .ticket = 12345678901},
-    };
-    assert_int_equal(store_call(w->store, calls, COUNT_OF(calls)), 0);
-    (void)pthread_mutex_lock(&heard.mutex);
-    while (heard.ticket == 0)
-        assert_int_equal(pthread_cond_wait(&heard.cond, &heard.mutex), 0);
-    (void)pthread_mutex_unlock(&heard.mutex);
-    assert_int_equal(heard.ticket, 12345678901);
-    assert_string_equal(heard.project, "blog");
+}
+
+static void end_listening(void) {
     assert_int_equal(store_listen(beside, NULL, NULL), 0);
     close_other();
+}
+
+static void whoever_serves_one_that_waits_elsewhere_calls_there(void **state) {
+    World *w = *state;
+    static Heard heard = {.mutex = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
+    make_project(w, "blog");
+    listen_beside(&heard);
+    begin(w, w->store, "blog");
+    int64_t before = postgres_store(w->store)->round_trips;
+    serve(w, 3, store_coordinator(w->store));
+    serve(w, 12345678901, store_coordinator(beside));
+    assert_int_equal(save(w), 0);
+    assert_int_equal(store_commit(w->store), 0);
+    assert_int_equal(postgres_store(w->store)->round_trips, before + 1);
+    assert_int_equal(next_heard(&heard), 12345678901);
+    assert_int_equal(heard.stack_number, 7);
+    assert_string_equal(heard.project, "blog");
+    end_listening();
+}
+
+/* Those who were told in order hear in order: nothing came of the first one. */
+static void nobody_is_called_for_what_was_not_committed(void **state) {
+    World *w = *state;
+    static Heard heard = {.mutex = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
+    make_project(w, "blog");
+    listen_beside(&heard);
+    for (int64_t ticket = 1; ticket <= 3; ticket++) {
+        begin(w, w->store, "blog");
+        add_stack(w, 1); /* the second time it is there already */
+        serve(w, ticket, store_coordinator(beside));
+        assert_int_equal(save(w), 0);
+        assert_int_equal(store_commit(w->store), ticket == 2 ? STORE_CONFLICT : 0);
+        if (ticket == 2)
+            (void)postgres_run(admin, "DELETE FROM stack_coordinator.stack");
+        else
+            assert_int_equal(next_heard(&heard), ticket);
+    }
+    end_listening();
+}
+
+static void call_that_fails_takes_nothing_back(void **state) {
+    World *w = *state;
+    make_project(w, "blog");
+    begin(w, w->store, "blog");
+    add_stack(w, 1);
+    serve(w, 1, store_coordinator(w->store) + 1);
+    uint32_t type = postgres_store(w->store)->row_types[TABLE_CALLS];
+    postgres_store(w->store)->row_types[TABLE_CALLS] = 25; /* the server refuses it */
+    assert_int_equal(save(w), 0);
+    assert_int_equal(store_commit(w->store), 0);
+    postgres_store(w->store)->row_types[TABLE_CALLS] = type;
+    assert_int_equal(stack_count(), 1);
+    begin(w, w->store, "blog");
+    add_stack(w, 2);
+    assert_int_equal(save(w), 0);
+    assert_int_equal(store_commit(w->store), 0);
+    assert_int_equal(stack_count(), 2);
 }
 
 /* ---- schemas ---- */
@@ -1304,7 +1374,9 @@ int main(void) {
         TEST(look_misses_no_transaction_that_was_under_way),
         TEST(look_is_a_sign_of_life),
         TEST(session_made_anew_looks_at_everything),
-        TEST(call_reaches_the_coordinator_it_is_for),
+        TEST(whoever_serves_one_that_waits_elsewhere_calls_there),
+        TEST(nobody_is_called_for_what_was_not_committed),
+        TEST(call_that_fails_takes_nothing_back),
         TEST(what_is_only_read_waits_for_the_standby_too),
         TEST(newer_schema_says_who_may_run),
         TEST(older_programs_go_on_over_what_a_newer_one_adds),

@@ -164,14 +164,7 @@ static bool shared_must_look(const Store *store) {
     return atomic_load(&((const WrapStore *)store)->must_look);
 }
 
-static int shared_call(Store *store, const StoreCall *calls, size_t count) {
-    (void)store;
-    (void)calls;
-    (void)count;
-    return 0;
-}
-
-static int shared_listen(Store *store, void (*on_call)(void *arg, Slice project, int64_t ticket), void *arg) {
+static int shared_listen(Store *store, void (*on_call)(void *arg, const StoreCall *call), void *arg) {
     (void)store;
     (void)on_call;
     (void)arg;
@@ -225,7 +218,6 @@ void wrap_store_share(Store *store) {
     w->shared.renew = shared_renew;
     w->shared.look = shared_look;
     w->shared.must_look = shared_must_look;
-    w->shared.call = shared_call;
     w->shared.listen = shared_listen;
     w->base.vtable = &w->shared;
 }

@@ -488,9 +488,8 @@ static int load_set(ArrayStore *s, WorkingSet *set) {
     if (!set->is_project_loaded && !set->is_project_missing) {
         const ProjectRow *project = find_project(s, set->project_name);
         set->is_project_missing = project == NULL;
-        set->is_project_loaded = project != NULL;
         if (project != NULL)
-            set->project = *project;
+            working_set_put_project(set, project);
     }
     int r = 0;
     for (size_t i = 0; i < set->want_count && r == 0; i++) {

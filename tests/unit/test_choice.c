@@ -91,6 +91,23 @@ static void unknown_content_is_at_no_commit(void **state) {
     assert_chosen(set, "feat", "c1", 2, true);
 }
 
+/* The project's row says so: what is free was freed by the batch. */
+static void when_all_are_leased_nobody_has_to_look_for_a_free_one(void **state) {
+    WorkingSet *set = &((Fixture *)*state)->set;
+    ProjectRow project = {.stack_count = 2, .leased_count = 1, .max_stacks = 2, .first_unused = 3};
+    Choice choice;
+    working_set_put_project(set, &project);
+    assert_int_equal(choice_make(set, slice_of("feat"), SLICE_ABSENT, &choice), CHOICE_NEEDS_ROWS);
+    project.leased_count = 2;
+    working_set_put_project(set, &project);
+    set->want_count = 0;
+    assert_int_equal(choice_make(set, slice_of("feat"), SLICE_ABSENT, &choice), CHOICE_NONE);
+    put(set, (StackRow){.number = 2, .branch = slice_of("else")}); /* freed */
+    assert_int_equal(choice_make(set, slice_of("feat"), SLICE_ABSENT, &choice), 0);
+    assert_int_equal(choice.slot->row.number, 2);
+    assert_int_equal(set->want_count, 0);
+}
+
 static void a_new_one_only_under_the_ceiling(void **state) {
     WorkingSet *set = &((Fixture *)*state)->set;
     Choice choice;
@@ -159,6 +176,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(its_branch_comes_before_the_oldest),   TEST(of_its_branch_the_one_at_its_commit),
+        TEST(unknown_content_is_at_no_commit),      TEST(when_all_are_leased_nobody_has_to_look_for_a_free_one),
         TEST(unknown_content_is_at_no_commit),      TEST(a_new_one_only_under_the_ceiling),
         TEST(what_lies_past_the_edge_is_asked_for), TEST(a_freed_stack_counts_when_it_is_before_the_edge),
     };

@@ -31,6 +31,21 @@ static Answer cancel(World *w, const char *request_id) {
     return world_do(w, command);
 }
 
+/* Whoever waited and was told what he got asks for that alone: the queue's choice is made. */
+static void who_was_told_his_stack_wants_no_other(void **state) {
+    World *w = *state;
+    WorkingSet set;
+    Command command = world_command(OP_REQUEST_STACK);
+    command.request_id = slice_of(ID);
+    assert_int_equal(working_set_init(&set, &w->arena, slice_of("shop")), 0);
+    command.told_stack = 7;
+    assert_int_equal(lease_want(&set, &command), 0);
+    assert_int_equal(set.want_count, 2);
+    assert_int_equal(set.wants[0].query, ROWS_REQUEST_BY_ID);
+    assert_int_equal(set.wants[1].query, ROWS_STACK_BY_NUMBER);
+    assert_int_equal(set.wants[1].number, 7);
+}
+
 static void the_first_request_makes_the_first_stack(void **state) {
     World *w = *state;
     Command command = world_command(OP_REQUEST_STACK);
@@ -410,6 +425,7 @@ static void an_unknown_project_is_said_to_be_unknown(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
+        TEST(who_was_told_his_stack_wants_no_other),
         TEST(the_first_request_makes_the_first_stack),
         TEST(twelve_at_once_get_twelve_stacks),
         TEST(a_branch_gets_its_stack_back),

@@ -211,5 +211,5 @@ CREATE TYPE renewal_row AS (
     project text, number bigint, ticket bigint, generation bigint, seconds bigint
 );
 CREATE TYPE call_row AS (
-    project text, coordinator bigint, ticket bigint
+    project text, heard_at bigint, ticket bigint, stack_number bigint
 );
