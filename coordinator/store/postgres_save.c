@@ -137,7 +137,7 @@ static int keep_calls(PostgresStore *s, WorkingSet **sets, size_t count) {
         return r;
     arguments_clear(&s->calls);
     arguments_add_rows(&s->calls, &postgres_calls, s->row_types[TABLE_CALLS], &calls);
-    return 0;
+    return buffer_error(&s->calls.bytes); /* behind COMMIT it would be too late to fail */
 }
 
 static int save_all(PostgresStore *s, WorkingSet **sets, size_t count) {

@@ -184,6 +184,12 @@ def fdatasync_ms(where, seconds=2.0):
     return samples[len(samples) // 2]
 
 
+def in_turn(*measures, rounds=3):
+    """Each measured once a round, since what a machine gives changes from minute to minute; the means of all."""
+    results = [[measure() for measure in measures] for _ in range(rounds)]
+    return [sum(column) / rounds for column in zip(*results, strict=True)]
+
+
 def row(what, ours, peer_name, peer, goal, *, unit="op/s", higher_is_better=True):
     """Prints one result; the ratio is ours to the peer's."""
     ratio = ours / peer

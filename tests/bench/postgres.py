@@ -22,17 +22,13 @@ def coordinators(server, count):
         yield [stack.enter_context(bench.coordinator("--store", server.url())) for _ in range(count)]
 
 
-def claims(server, count, connections, name):
-    with coordinators(server, count) as some:
-        key = some[0].project(name)
-        for c in some:
-            c.load(key, connections // count, "claim", 1)  # the stacks are made here
-        return together([lambda c=c: c.load(key, connections // count, "claim") for c in some])
+def claims(key, coordinators):
+    return together([lambda c=c: c.load(key, 64 // len(coordinators), "claim") for c in coordinators])
 
 
 def commit_ms(server):
     """What one client waits for a transaction that writes one row."""
-    server.run("psql", "-c", "CREATE TABLE one (n int); INSERT INTO one VALUES (0)")
+    server.run("psql", "-c", "CREATE TABLE IF NOT EXISTS one (n int); TRUNCATE one; INSERT INTO one VALUES (0)")
     script = server.where / "one.sql"
     script.write_text("UPDATE one SET n = n + 1;\n")
     done = server.run("pgbench", "-n", "-c", 1, "-T", f"{bench.SECONDS:.0f}", "-f", script, "-M", "prepared")
@@ -40,15 +36,25 @@ def commit_ms(server):
 
 
 def main():
-    with bench.postgres() as server:
+    with bench.postgres() as server, coordinators(server, 2) as (here, there):
         throughput.make_claims(server, 1)
-        one = claims(server, 1, 64, "one")
-        bench.row("request + release on PostgreSQL, 64 connections", one, "its claims by pgbench",
-                  throughput.pgbench_claim(server, 64, 1), 2)  # fmt: skip
-        bench.row("two coordinators, 64 connections", claims(server, 2, 64, "two"), "one", one, 1.0)
-        commit = commit_ms(server)
-        with coordinators(server, 2) as (here, there):
-            samples = handoff.measure(here, here.project("waiting", "--max-stacks", "1"), there)
+        key = here.project("claims")
+        for c in (here, there):
+            c.load(key, 64, "claim", 1)  # the stacks are made here
+        one, two, peer = bench.in_turn(
+            lambda: claims(key, [here]), lambda: claims(key, [here, there]),
+            lambda: throughput.pgbench_claim(server, 64, 1))  # fmt: skip
+        bench.row("request + release on PostgreSQL, 64 connections", one, "its claims by pgbench", peer, 2)
+        bench.row("two coordinators, 64 connections", two, "one", one, 1.0)
+        samples = []
+
+        def hand_off():
+            waiting = here.project(f"waiting-{len(samples)}", "--max-stacks", "1")
+            samples.extend(handoff.measure(here, waiting, there))
+            return len(samples)
+
+        commit, _ = bench.in_turn(lambda: commit_ms(server), hand_off)
+        samples.sort()
         p50, p99 = samples[len(samples) // 2], samples[len(samples) * 99 // 100]
         print(f"hand-off through another coordinator: p50 {p50:.2f} ms, p99 {p99:.2f} ms; a commit {commit:.2f} ms")
         bench.row("hand-off through another, p99", p99, "3 x commit + 2 ms", 3 * commit + 2, 1.0, unit="ms",

@@ -76,13 +76,13 @@ def pgbench_claim(server, connections, projects):
 
 
 def main():
-    at_64, with_ids = ours(64, "claim"), ours(64, "ids")
-    at_256 = ours(256, "claim")
-    redis = {n: bench.redis_set(n) for n in (64, 256)}
-    bench.row("request + release, 64 connections", at_64, "Redis SET always", redis[64], 1.0)
-    bench.row("request + release, 256 connections", at_256, "Redis SET always", redis[256], 1.0)
+    at_64, redis_64, with_ids, at_256, redis_256 = bench.in_turn(
+        lambda: ours(64, "claim"), lambda: bench.redis_set(64), lambda: ours(64, "ids"),
+        lambda: ours(256, "claim"), lambda: bench.redis_set(256))  # fmt: skip
+    bench.row("request + release, 64 connections", at_64, "Redis SET always", redis_64, 1.0)
+    bench.row("request + release, 256 connections", at_256, "Redis SET always", redis_256, 1.0)
     bench.row("256 connections beside 64", at_256, "64 connections", at_64, 1.0)
-    bench.row("the same with requestId and secret", with_ids, "Redis SET always", redis[64], 1.0)
+    bench.row("the same with requestId and secret", with_ids, "Redis SET always", redis_64, 1.0)
     bench.row("request + release, 64 connections", at_64, "etcd put", etcd_put(64), 4)
     bench.row("request + release, 64 connections", at_64, "PostgreSQL claim", postgres_claim(64, 1), 5)
     bench.row("the same, its claims over 64 projects", at_64, "PostgreSQL claim", postgres_claim(64, 64), 5)
