@@ -53,10 +53,12 @@ static int receive_commit(PostgresStore *s, size_t behind) {
     int r = postgres_skip(s, s->expected - behind - 1);
     if (r == 0)
         r = postgres_receive(s, &committed);
+    bool is_warned = s->is_warned; /* of COMMIT itself: its warnings come before its answer */
     if (r == 0 && behind > 0)
         (void)(postgres_finish(s) == 0);
     else if (r == 0)
         r = postgres_finish(s);
+    s->is_warned = is_warned;
     if (r == 0 && strcmp(PQcmdStatus(committed), "COMMIT") != 0) {
         postgres_note(s, "PostgreSQL answered %s to COMMIT", PQcmdStatus(committed));
         return STORE_IO;

@@ -124,7 +124,7 @@ static int gather_calls(PostgresStore *s, WorkingSet **sets, size_t count, Rows 
     for (size_t i = 0; r == 0 && i < count; i++)
         for (size_t g = 0; g < sets[i]->granted_count; g++) {
             const RequestSlot *slot = working_set_request(sets[i], sets[i]->granted[g]);
-            if (slot != NULL && slot->row.state == REQUEST_LIVE && slot->row.heard_at != s->coordinator)
+            if (slot != NULL && slot->row.stack_number != 0 && slot->row.heard_at != s->coordinator)
                 postgres_rows_add(out, sets[i]->project_name, slot);
         }
     return r;
