@@ -124,8 +124,8 @@ const RowWant *working_set_loaded(const WorkingSet *set, RowWant key);
 /* Whether store_load would load anything. */
 bool working_set_needs_load(const WorkingSet *set);
 
-/* For the store: hands over a loaded row (texts already in the arena). A row that is in the set already, even deleted, is
- * ignored: the set's image is newer. 0 | -ENOMEM. */
+/* For the store: hands over a loaded row (texts already in the arena). The project's comes once, with the first load. Of the
+ * others one that is in the set already, even deleted, is ignored: the set's image is newer. 0 | -ENOMEM. */
 void working_set_put_project(WorkingSet *set, const ProjectRow *row);
 int working_set_put_stack(WorkingSet *set, const StackRow *row) MUST_USE;
 int working_set_put_request(WorkingSet *set, const RequestRow *row) MUST_USE;

@@ -32,9 +32,9 @@ typedef struct BatchInput {
 } BatchInput;
 
 /*
- * Decides everything, serves the queues that got something to give, and commits. 0: all are answered, and what
- * they changed is committed, not durable yet; the sets stay readable until the next run. Else a store result or -errno: no operation is answered; all but STORE_UNKNOWN and
- * STORE_BROKEN mean that certainly nothing happened.
+ * Decides everything, serves the queues that got something to give, and commits. 0: all are answered, and what they changed
+ * is committed, not durable yet; the sets stay readable until the next run. Else a store result or -errno: no operation is
+ * answered; all but STORE_UNKNOWN and STORE_BROKEN mean that certainly nothing happened.
  */
 int batch_run(Batch *batch, Store *store, const Moment *moment, BatchInput *input) MUST_USE;
 /* What the last run knows of a project; NULL: it was not about it. */

@@ -465,7 +465,8 @@ static bool is_refused(Worker *w, Work *work) {
            access_resolve_from_store(&w->o.gate, work, w->o.store, &w->scratch) == ACCESS_REFUSED;
 }
 
-/* In order of arrival (on a shared store within each project); lists come last, they can wait for what was decided, not the other way round. */
+/* In order of arrival (on a shared store within each project); lists come last, they can wait for what was decided, not the
+ * other way round. */
 static void run_cycle(Worker *w, Work *const *works, size_t count) {
     Work *pending[BATCH_MAX], *lists[BATCH_MAX];
     size_t pending_count = 0, list_count = 0;

@@ -204,15 +204,17 @@ static int show_session(PostgresStore *s) {
 
 /* Each database has numbers of its own for the types its schema makes. */
 static int find_row_types(PostgresStore *s) {
-    for (int id = 0; id < TABLE_COUNT; id++) {
-        char question[96];
-        (void)snprintf(question, sizeof question, "SELECT '%s'::regtype::oid", postgres_tables[id]->row_type);
-        OWN(postgres_clearp) PGresult *found = ask(s, question);
-        if (found == NULL)
-            return STORE_IO;
-        s->row_types[id] = (uint32_t)strtoul(PQgetvalue(found, 0, 0), NULL, 10);
-    }
-    return 0;
+    OWN(buffer_deinit) Buffer question;
+    buffer_init(&question, 4096);
+    for (int id = 0; id < TABLE_COUNT; id++)
+        buffer_printf(&question, "%s '%s'::regtype::oid", id == 0 ? "SELECT" : ",", postgres_tables[id]->row_type);
+    const char *text = buffer_text(&question);
+    if (text == NULL)
+        return -ENOMEM;
+    OWN(postgres_clearp) PGresult *found = ask(s, text);
+    for (int id = 0; found != NULL && id < TABLE_COUNT; id++)
+        s->row_types[id] = (uint32_t)strtoul(PQgetvalue(found, 0, id), NULL, 10);
+    return found != NULL ? 0 : STORE_IO;
 }
 
 static int prepare_all(PostgresStore *s) {

@@ -175,10 +175,13 @@ static void a_freed_stack_counts_when_it_is_before_the_edge(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(its_branch_comes_before_the_oldest),   TEST(of_its_branch_the_one_at_its_commit),
-        TEST(unknown_content_is_at_no_commit),      TEST(when_all_are_leased_nobody_has_to_look_for_a_free_one),
-        TEST(unknown_content_is_at_no_commit),      TEST(a_new_one_only_under_the_ceiling),
-        TEST(what_lies_past_the_edge_is_asked_for), TEST(a_freed_stack_counts_when_it_is_before_the_edge),
+        TEST(its_branch_comes_before_the_oldest),
+        TEST(of_its_branch_the_one_at_its_commit),
+        TEST(unknown_content_is_at_no_commit),
+        TEST(when_all_are_leased_nobody_has_to_look_for_a_free_one),
+        TEST(a_new_one_only_under_the_ceiling),
+        TEST(what_lies_past_the_edge_is_asked_for),
+        TEST(a_freed_stack_counts_when_it_is_before_the_edge),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
