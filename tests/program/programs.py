@@ -12,6 +12,7 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 
 BIN = pathlib.Path(os.environ.get("BIN_DIR", "build/bin")).resolve()
 COORDINATOR = BIN / "stack-coordinator"
@@ -174,6 +175,19 @@ class Server:
 
     def signal_all(self, number):
         signal_all(self.pid, number)
+
+    def start_again(self):
+        """As a service manager would: whatever ended it, and unless it came back by itself."""
+        folder = pathlib.Path(self.folder)
+        owner = folder.stat()
+        start = [sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))[-1], "start", "--wait", "--silent",
+                 f"--pgdata={folder / 'data'}", f"--log={folder / 'log'}", f"--options=-p {self.port}"]  # fmt: skip
+        other = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+        end = time.monotonic() + 60
+        while subprocess.run(["pg_isready", "-q", "-h", folder, "-p", self.port], check=False).returncode != 0:
+            assert time.monotonic() < end, (folder / "log").read_text()
+            # Refused while the old one is still there.
+            subprocess.run(start, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, check=False, **other)
 
     def stop(self):
         self.process.stdin.close()

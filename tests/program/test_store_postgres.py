@@ -2,15 +2,17 @@
 
 import contextlib
 import os
+import pathlib
 import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import threading
 import time
 
 import pytest
-from programs import COORDINATOR, Coordinator, request_id
+from programs import COORDINATOR, Coordinator, Server, request_id
 from test_queue import until
 
 
@@ -214,59 +216,106 @@ def test_a_server_that_takes_no_writes_any_more_is_left_until_it_does(server, st
     assert any("takes no writes" in line or "read-only" in line for line in coordinator.log)
 
 
-@pytest.fixture
-def small_disk(tmp_path, server):
-    """A folder of 16 MB that the server may write to."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    if (
-        os.geteuid() != 0
-        or subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder], capture_output=True, check=False
-        ).returncode
-    ):
-        pytest.skip("a small disk can be mounted by root only")
-    owner = os.stat(server.folder)
-    os.chown(folder, owner.st_uid, owner.st_gid)
-    for parent in folder.parents:
-        if parent.is_relative_to(tmp_path.parent.parent):
-            parent.chmod(0o755)  # pytest's are its own user's alone
-    server.run(f"CREATE TABLESPACE small LOCATION '{folder}'")
-    server.run("CREATE DATABASE small TABLESPACE small")
-    yield folder
-    server.run("DROP DATABASE small WITH (FORCE)")
-    server.run("DROP TABLESPACE small")
-    subprocess.run(["umount", folder], check=True)
+@contextlib.contextmanager
+def small_disk(size):
+    """A folder of so many megabytes that every user may go to, and near enough to the root for a socket's address."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}m,mode=755", "tmpfs", folder]
+        if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+            pytest.skip("a small disk can be mounted by root only")
+        try:
+            yield folder
+        finally:
+            subprocess.run(["umount", folder], check=True)
 
 
-def test_a_servers_full_disk_is_told_and_over_once_there_is_room(server, small_disk, start):
-    coordinator = start("--store", server.url("small"))
-    client = coordinator.http(coordinator.project())
-    granted = {}
-
-    def ask(_):
-        body = {"branch": "b", "requestId": request_id(), "leaseSeconds": 300, "holder": {"note": "x" * 1000}}
-        answer = client.call("requestStack", body)
-        if answer.status == 200:
-            granted[answer.body["stackName"]] = answer.body["lease"]["secret"]
-        return answer
-
-    filler = small_disk / "filler"
+def fill(folder):
+    """To the last byte; the file that does it."""
+    filler = folder / "filler"
     with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
         while True:
             file.write(bytes(4096))
-    while (refused := ask(client)).status == 200:
-        assert len(granted) < 5000
-    assert refused.code == "store-unavailable" and int(refused.headers["Retry-After"]) > 0, refused
-    assert client.raw("GET", "/healthz").status == 200
+    return filler
+
+
+class Grants:
+    """Who asks for one stack after the other, each until he has it, and what he was granted."""
+
+    def __init__(self, client):
+        self.client, self.secrets, self.request_id = client, {}, request_id()
+
+    def ask(self, _client=None):
+        body = {"branch": "b", "requestId": self.request_id, "leaseSeconds": 300, "holder": {"note": "x" * 1000}}
+        answer = self.client.call("requestStack", body)
+        if answer.status == 200:
+            self.secrets[answer.body["stackName"]] = answer.body["lease"]["secret"]
+            self.request_id = request_id()
+        return answer
+
+    def ask_until_refused(self):
+        while (refused := self.ask()).status == 200:
+            assert len(self.secrets) < 5000
+        assert refused.code == "store-unavailable" and int(refused.headers["Retry-After"]) > 0, refused
+        assert self.client.raw("GET", "/healthz").status == 200
+
+    def are_all_there(self):
+        """And no others."""
+        stacks = self.client.call("listStacks").body["stacks"]
+        assert {stack["stackName"] for stack in stacks if not stack["isAvailable"]} == set(self.secrets)
+        for secret in self.secrets.values():
+            assert self.client.call("renewLease", {"lease": secret}).status == 200
+
+
+@pytest.fixture
+def small_tablespace(server):
+    with small_disk(16) as folder:
+        owner = os.stat(server.folder)
+        os.chown(folder, owner.st_uid, owner.st_gid)
+        server.run(f"CREATE TABLESPACE small LOCATION '{folder}'")
+        server.run("CREATE DATABASE small TABLESPACE small")
+        yield folder
+        server.run("DROP DATABASE small WITH (FORCE)")
+        server.run("DROP TABLESPACE small")
+
+
+def test_a_servers_full_disk_is_told_and_over_once_there_is_room(server, small_tablespace, start):
+    coordinator = start("--store", server.url("small"))
+    grants = Grants(coordinator.http(coordinator.project()))
+    filler = fill(small_tablespace)
+    grants.ask_until_refused()
     until(lambda: any("No space left on device" in line for line in coordinator.log))
     filler.unlink()
-    answer, _ = answers_again(client, ask)
+    answer, _ = answers_again(grants.client, grants.ask)
     assert answer.status == 200, answer
-    listed = {stack["stackName"] for stack in client.call("listStacks").body["stacks"] if not stack["isAvailable"]}
-    assert listed == set(granted)
-    for secret in granted.values():
-        assert client.call("renewLease", {"lease": secret}).status == 200
+    grants.are_all_there()
+
+
+@pytest.fixture
+def small_server():
+    """All of whose files are on one small disk, the log of its writes too."""
+    with small_disk(96) as folder:
+        started = Server("max_wal_size=32MB", "min_wal_size=32MB", environment={**os.environ, "TMPDIR": str(folder)})
+        yield started
+        started.stop()
+
+
+def test_a_server_that_dies_of_a_full_log_loses_nothing(small_server, start):
+    """No room for the log of its writes: it stops at once, in the middle of whatever it did."""
+    coordinator = start("--store", small_server.url())
+    grants = Grants(coordinator.http(coordinator.project()))
+    assert grants.ask().status == 200
+    filler = fill(pathlib.Path(small_server.folder).parent)
+    with contextlib.suppress(subprocess.CalledProcessError):
+        small_server.run("SELECT pg_switch_wal()")
+    grants.ask_until_refused()
+    said = (pathlib.Path(small_server.folder) / "log").read_text()
+    assert "PANIC" in said and "No space left on device" in said
+    filler.unlink()
+    small_server.start_again()
+    answer, _ = answers_again(grants.client, grants.ask)
+    assert answer.status == 200, answer
+    grants.are_all_there()
 
 
 class FakeServer(threading.Thread):
