@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from programs import COORDINATOR, lasting, request_id
+from programs import COORDINATOR, Coordinator, lasting, request_id
 
 ENGINES = ("sqlite", "postgres")
 
@@ -298,12 +298,22 @@ def test_an_export_beside_a_busy_daemon_is_of_one_moment(tmp_path, place, serve,
 # ---- what is refused ----
 
 
-@pytest.fixture
-def exported(tmp_path, place, serve):
-    coordinator = serve(place("sqlite"))
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory):
+    """An export of a shop."""
+    folder = tmp_path_factory.mktemp("everything")
+    coordinator = Coordinator(folder / "data").start()
     Shop(coordinator)
-    run(coordinator.data, "export", tmp_path / "exported")
-    return (tmp_path / "exported").read_text().splitlines(keepends=True)
+    run(coordinator.data, "export", folder / "exported")
+    coordinator.hang_up()
+    assert coordinator.stop() == 0
+    return (folder / "exported").read_text()
+
+
+@pytest.fixture
+def exported(tmp_path, everything):
+    (tmp_path / "exported").write_text(everything)
+    return everything.splitlines(keepends=True)
 
 
 def edited(line, **members):
