@@ -148,10 +148,12 @@ int neighbours_look(Neighbours *n, int64_t boot_ms) {
     if (boot_ms < neighbours_next(n) && n->has_looked)
         return 0;
     n->look_at_ms = boot_ms + LOOK_MS;
+    n->lost_call = SLICE_ABSENT;
     arena_reset(&n->arena);
     int r = n->is_alone ? 0 : store_look(n->store, n->horizon, &n->arena, &look);
     if (r != 0)
         return r;
+    n->lost_call = look.lost_call;
     n->horizon = 0;
     if (look.is_all || look.project_count > 0)
         r = read_again(n, &look);

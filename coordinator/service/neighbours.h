@@ -27,7 +27,8 @@ typedef struct Neighbours {
     void *tick_arg;
     bool is_alone; /* nobody else can use the store: all that follows is idle */
     int64_t horizon, look_at_ms, count_at_ms;
-    Arena arena; /* of one look */
+    Arena arena;     /* of one look */
+    Slice lost_call; /* what the last one told of that; borrowed from it */
     Neighbour known[NEIGHBOURS_MAX];
     size_t known_count;
     bool has_looked;

@@ -568,6 +568,9 @@ static void look_at_neighbours(Worker *w) {
         atomic_store(&w->is_store_away, false);
     else
         note_failure(w, r, "looking at what other coordinators changed");
+    if (!slice_is_absent(w->neighbours.lost_call))
+        LOG(w->o.log, LOG_WARNING, "another coordinator was not called: who waits there hears up to a second later",
+            log_text("reason", w->neighbours.lost_call));
 }
 
 static void *worker_main(void *arg) {

@@ -47,17 +47,17 @@ void postgres_rollback(Store *store) {
 }
 
 /* The answer to COMMIT, behind which are `behind` more: whether it says what it should, and nothing else. Calls are hints:
- * what becomes of them is nobody's failure. */
+ * what becomes of them is nobody's failure, but the next look tells of it. */
 static int receive_commit(PostgresStore *s, size_t behind) {
     OWN(postgres_clearp) PGresult *committed = NULL;
     int r = postgres_skip(s, s->expected - behind - 1);
     if (r == 0)
         r = postgres_receive(s, &committed);
     bool is_warned = s->is_warned; /* of COMMIT itself: its warnings come before its answer */
-    if (r == 0 && behind > 0)
-        (void)(postgres_finish(s) == 0);
-    else if (r == 0)
+    if (r == 0 && behind == 0)
         r = postgres_finish(s);
+    else if (r == 0 && postgres_finish(s) != 0)
+        (void)snprintf(s->lost_call, sizeof s->lost_call, "%s", s->reason);
     s->is_warned = is_warned;
     if (r == 0 && strcmp(PQcmdStatus(committed), "COMMIT") != 0) {
         postgres_note(s, "PostgreSQL answered %s to COMMIT", PQcmdStatus(committed));

@@ -149,7 +149,8 @@ typedef struct PostgresStore {
     Arguments arguments;
     Arguments calls; /* of PG_CALL, to be sent behind the COMMIT of the transaction under way; none: nobody is called */
     Arena scratch;   /* of one call */
-    char sqlstate[6]; /* of the last question that failed */
+    char sqlstate[6];                  /* of the last question that failed */
+    char lost_call[STORE_REASON_SIZE]; /* why one failed since the last look; "": none did */
     char reason[STORE_REASON_SIZE];
 } PostgresStore;
 

@@ -120,6 +120,12 @@ static int receive_look(PostgresStore *s, Arena *arena, StoreLook *out) {
     return r == 0 ? take_projects(changed, arena, out) : r;
 }
 
+static int tell_lost_call(PostgresStore *s, Arena *arena, StoreLook *out) {
+    int r = s->lost_call[0] != '\0' ? arena_copy(arena, slice_of(s->lost_call), &out->lost_call) : 0;
+    s->lost_call[0] = '\0';
+    return r;
+}
+
 int postgres_look(Store *store, int64_t horizon, Arena *arena, StoreLook *out) {
     PostgresStore *s = postgres_store(store);
     *out = (StoreLook){.horizon = 0};
@@ -133,7 +139,7 @@ int postgres_look(Store *store, int64_t horizon, Arena *arena, StoreLook *out) {
         r = receive_look(s, arena, out);
     if (r == 0)
         s->must_look_at_all = false;
-    return r;
+    return r == 0 ? tell_lost_call(s, arena, out) : r;
 }
 
 bool postgres_must_look(const Store *store) {

@@ -101,6 +101,7 @@ typedef struct StoreLook {
     size_t project_count;
     StoreBeat *beats;
     size_t beat_count;
+    Slice lost_call; /* why a call to another coordinator failed since the last look; absent: none did */
 } StoreLook;
 
 /* Somebody who waits here was served by another coordinator. */

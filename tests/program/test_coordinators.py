@@ -78,6 +78,21 @@ def test_a_release_through_one_wakes_who_waits_at_the_other(two, key, transport)
         called = int(re.search(r"^stack_coordinator_waiters_called_total (\d+)$", metrics, re.M)[1])
 
 
+def test_who_cannot_be_called_hears_a_little_later_and_the_log_says_why(start, server, tmp_path):
+    database = server.database()
+    server.run(f"CREATE ROLE mute LOGIN; ALTER DATABASE {database} OWNER TO mute")
+    server.run("REVOKE EXECUTE ON FUNCTION pg_notify(text, text) FROM PUBLIC", database)
+    url = server.url(database, "mute")
+    here, there = (start("--store", url, data=tmp_path / name) for name in ("one", "two"))
+    key = here.project("shop", "--max-stacks", "1")
+    secret = held(here.http(key))
+    waiting = Waiting(there, "http", key, "b")
+    until(lambda: queue(here.http(key)))
+    assert release(here.http(key), secret).status == 200
+    assert waiting.result().status == 200
+    until(lambda: any("was not called" in line and "pg_notify" in line for line in here.log))
+
+
 def test_who_waits_longest_is_served_first_wherever_he_waits(two, key):
     first_client = two[0].http(key)
     secret = held(first_client)
