@@ -47,15 +47,8 @@ def main():
         bench.row("request + release on PostgreSQL, 64 connections", one, "its claims by pgbench", peer, 2)
         bench.row("two coordinators, 64 connections", two, "one", one, 1.0)
         samples = []
-
-        def hand_off():
-            waiting = here.project(f"waiting-{len(samples)}", "--max-stacks", "1")
-            samples.extend(handoff.measure(here, waiting, there))
-            return len(samples)
-
-        commit, _ = bench.in_turn(lambda: commit_ms(server), hand_off)
-        samples.sort()
-        p50, p99 = samples[len(samples) // 2], samples[len(samples) * 99 // 100]
+        commit, _ = bench.in_turn(lambda: commit_ms(server), lambda: handoff.hand_offs(samples, here, there))
+        p50, p99 = handoff.percentiles(samples)
         print(f"hand-off through another coordinator: p50 {p50:.2f} ms, p99 {p99:.2f} ms; a commit {commit:.2f} ms")
         bench.row("hand-off through another, p99", p99, "3 x commit + 2 ms", 3 * commit + 2, 1.0, unit="ms",
                   higher_is_better=False)  # fmt: skip
