@@ -609,7 +609,7 @@ static void begin_owner(Watch *w, Owner *owner) {
 }
 
 void watch_reread(Watch *w, Slice project) {
-    if (w->reread == NULL)
+    if (w->reread == NULL || slice_is_absent(project)) /* or else what an earlier one saw, which failed, would count */
         w->round++;
     if (!slice_is_absent(project)) {
         Owner *owner = find_owner(w, project);

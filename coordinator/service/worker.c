@@ -604,6 +604,11 @@ static void *worker_main(void *arg) {
     return NULL;
 }
 
+static void stop_listening(Worker *w) {
+    if (w->coordinator != 0)
+        (void)(store_listen(w->o.store, NULL, NULL) == 0);
+}
+
 int worker_start(Worker *w) {
     int r = neighbours_look(&w->neighbours, clock_boot_ms(w->o.clock));
     if (r != 0)
@@ -613,12 +618,12 @@ int worker_start(Worker *w) {
     if (r < 0)
         return r;
     r = outbox_start(&w->outbox);
-    if (r < 0)
-        return r;
-    r = pthread_create(&w->thread, NULL, worker_main, w);
+    if (r == 0)
+        r = -pthread_create(&w->thread, NULL, worker_main, w);
     if (r != 0) {
-        outbox_stop(&w->outbox);
-        return -r;
+        outbox_stop(&w->outbox); /* takes one that did not start */
+        stop_listening(w);
+        return r;
     }
     w->is_started = true;
     return 0;
@@ -630,8 +635,7 @@ void worker_stop(Worker *w) {
     atomic_store(&w->is_stopping, true);
     intake_wake(&w->intake);
     (void)pthread_join(w->thread, NULL);
-    if (w->coordinator != 0)
-        (void)(store_listen(w->o.store, NULL, NULL) == 0);
+    stop_listening(w);
     outbox_stop(&w->outbox);
     w->is_started = false;
 }

@@ -298,8 +298,11 @@ int postgres_load(Store *store, WorkingSet **sets, size_t count) {
         return 0;
     arena_reset(&s->scratch);
     int r = send_all(s, &load);
-    if (r == 0)
+    if (r == 0) {
         r = receive_all(s, &load);
+        if (r != 0 && s->transaction == TRANSACTION_BEGUN) /* it is no error of the server's: results are left unread */
+            postgres_lose_connection(s);
+    }
     if (r == 0 && load.new_count > 0)
         r = lock_missing(s, sets, count);
     if (r != 0)

@@ -18,14 +18,30 @@ int64_t postgres_coordinator(const Store *store) {
 static int begin_lazily(PostgresStore *s) {
     assert(s->transaction == TRANSACTION_NONE);
     int r = postgres_ensure_connection(s);
-    if (r == 0)
-        r = postgres_send_bare(s, PG_BEGIN);
+    if (r != 0)
+        return r;
+    s->transaction = TRANSACTION_BEGUN;
+    r = postgres_send_bare(s, PG_BEGIN);
     return r == 0 ? postgres_send_bare(s, PG_LAZILY) : r;
 }
 
 static int send_commit(PostgresStore *s) {
     int r = postgres_send_bare(s, PG_COMMIT);
     return r == 0 ? postgres_sync(s) : r;
+}
+
+static int finish_lazily(PostgresStore *s) {
+    int r = postgres_finish(s);
+    if (r == 0)
+        s->transaction = TRANSACTION_NONE;
+    return r;
+}
+
+/* An error before COMMIT made the server skip that too: nobody else would end what is still open on the session. */
+static int end_lazily(PostgresStore *s, int r) {
+    if (r != 0)
+        postgres_rollback(&s->base);
+    return r;
 }
 
 /* ---- renewals ---- */
@@ -49,10 +65,10 @@ int postgres_renew(Store *store, Renewal *renewals, size_t count) {
     if (r == 0)
         r = postgres_receive(s, &renewed);
     if (r == 0)
-        r = postgres_finish(s);
+        r = finish_lazily(s);
     for (int i = 0; r == 0 && i < PQntuples(renewed); i++)
         renewals[column_read_number(renewed, i, 0) - 1].renewals = column_read_number(renewed, i, 1);
-    return r;
+    return end_lazily(s, r);
 }
 
 /* ---- looking ---- */
@@ -111,7 +127,7 @@ static int receive_look(PostgresStore *s, Arena *arena, StoreLook *out) {
     if (r == 0)
         r = postgres_receive(s, &changed);
     if (r == 0)
-        r = postgres_finish(s);
+        r = finish_lazily(s);
     if (r != 0)
         return r;
     out->horizon = column_read_number(horizon, 0, 0);
@@ -122,7 +138,8 @@ static int receive_look(PostgresStore *s, Arena *arena, StoreLook *out) {
 
 static int tell_lost_call(PostgresStore *s, Arena *arena, StoreLook *out) {
     int r = s->lost_call[0] != '\0' ? arena_copy(arena, slice_of(s->lost_call), &out->lost_call) : 0;
-    s->lost_call[0] = '\0';
+    if (r == 0)
+        s->lost_call[0] = '\0';
     return r;
 }
 
@@ -138,8 +155,10 @@ int postgres_look(Store *store, int64_t horizon, Arena *arena, StoreLook *out) {
     if (r == 0)
         r = receive_look(s, arena, out);
     if (r == 0)
+        r = tell_lost_call(s, arena, out);
+    if (r == 0)
         s->must_look_at_all = false;
-    return r == 0 ? tell_lost_call(s, arena, out) : r;
+    return end_lazily(s, r);
 }
 
 bool postgres_must_look(const Store *store) {

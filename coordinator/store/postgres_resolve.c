@@ -123,7 +123,10 @@ int postgres_resolve_doubt(PostgresStore *s) {
     bool is_committed = false;
     if (s->doubtful_project[0] == '\0')
         return 0;
-    int r = ask_until(s, s->doubtful_project, 0, &is_committed);
+    int r = postgres_ensure_connection(s); /* which knows when it is time to try again */
+    if (r != 0)
+        return r;
+    r = ask_until(s, s->doubtful_project, 0, &is_committed);
     if (r != 0)
         return r == -ENOMEM ? r : STORE_IO;
     s->must_look_at_all |= is_committed;

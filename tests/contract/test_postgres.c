@@ -1007,6 +1007,83 @@ static void call_that_fails_takes_nothing_back(void **state) {
     assert_int_equal(stack_count(), 2);
 }
 
+/* ---- what fails on a session that goes on ---- */
+
+static void refuse_updates_of(const char *table) {
+    char text[512];
+    (void)snprintf(
+        text, sizeof text,
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not now'; END $$; "
+        "CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON stack_coordinator.%s EXECUTE FUNCTION refuse()",
+        table);
+    (void)postgres_run(admin, text);
+}
+
+static void failed_renewal_or_look_leaves_no_transaction_behind(void **state) {
+    World *w = *state;
+    KeyRow key;
+    ProjectRow project;
+    StoreLook look;
+    make_lease(w, "shop");
+    Renewal one = renewal(lease, 0);
+    refuse_updates_of("stack");
+    assert_int_equal(store_renew(w->store, &one, 1), STORE_IO);
+    (void)postgres_run(admin, "DROP FUNCTION refuse CASCADE");
+    assert_int_equal(store_find_key(w->store, slice_of("k"), &w->arena, &key, &project), STORE_NOT_FOUND);
+    assert_int_equal(store_renew(w->store, &one, 1), 0);
+    refuse_updates_of("coordinator");
+    assert_int_equal(store_look(w->store, 0, &w->arena, &look), STORE_IO);
+    (void)postgres_run(admin, "DROP FUNCTION refuse CASCADE");
+    assert_int_equal(store_look(w->store, 0, &w->arena, &look), 0);
+    assert_int_equal(store_find_key(w->store, slice_of("k"), &w->arena, &key, &project), STORE_NOT_FOUND);
+}
+
+/* A newer program's, perhaps. The answers behind it are nobody else's. */
+static void row_nobody_can_read_leaves_the_session_in_order(void **state) {
+    World *w = *state;
+    KeyRow key;
+    ProjectRow project;
+    make_project(w, "web");
+    begin(w, w->store, "web");
+    add_stack(w, 1);
+    assert_int_equal(save(w), 0);
+    assert_int_equal(store_commit(w->store), 0);
+    run_all((const char *const[]){"INSERT INTO stack_coordinator.api_key VALUES "
+                                  "('one', 'web', 1, decode(repeat('01', 32), 'hex'), NULL, 1, 0, 0), "
+                                  "('two', 'web', 1, decode(repeat('02', 32), 'hex'), NULL, 1, 0, 0)",
+                                  "UPDATE stack_coordinator.stack SET state = 77", NULL});
+    WorkingSet *sets[] = {&w->set};
+    assert_int_equal(store_begin(w->store), 0);
+    assert_int_equal(working_set_init(&w->set, &w->arena, slice_of("web")), 0);
+    assert_int_equal(working_set_want(&w->set, (RowWant){.query = ROWS_STACK_BY_NUMBER, .number = 1, .limit = 1}), 0);
+    assert_int_equal(store_load(w->store, sets, 1), STORE_IO);
+    for (int i = 0; i < 2; i++) {
+        const char *id = i == 0 ? "one" : "two";
+        assert_int_equal(store_find_key(w->store, slice_of(id), &w->arena, &key, &project), 0);
+        assert_true(slice_equal_text(key.id, id));
+    }
+}
+
+/* Each begin would wait for the server's silence, and a batch that failed is tried one by one. */
+static void doubt_does_not_connect_before_its_time(void **state) {
+    World *w = *state;
+    PostgresStore *s = postgres_store(w->store);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    OWN(closep) int silent = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(silent, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(silent, 1), 0);
+    assert_int_equal(getsockname(silent, (struct sockaddr *)&address, &size), 0);
+    free(s->url);
+    assert_true(asprintf(&s->url, "postgres://127.0.0.1:%d/postgres", ntohs(address.sin_port)) > 0);
+    postgres_lose_connection(s);
+    (void)snprintf(s->doubtful_project, sizeof s->doubtful_project, "shop");
+    s->retry_at_ms = clock_boot_ms(s->clock) + 60000;
+    assert_int_equal(store_begin(w->store), STORE_IO);
+    assert_int_equal(accept(silent, NULL, NULL), -1);
+    assert_int_equal(errno, EAGAIN);
+}
+
 /* ---- schemas ---- */
 
 static void newer_schema_says_who_may_run(void **state) {
@@ -1385,6 +1462,9 @@ int main(void) {
         TEST(whoever_serves_one_that_waits_elsewhere_calls_there),
         TEST(nobody_is_called_for_what_was_not_committed),
         TEST(call_that_fails_takes_nothing_back),
+        TEST(failed_renewal_or_look_leaves_no_transaction_behind),
+        TEST(row_nobody_can_read_leaves_the_session_in_order),
+        TEST(doubt_does_not_connect_before_its_time),
         TEST(what_is_only_read_waits_for_the_standby_too),
         TEST(newer_schema_says_who_may_run),
         TEST(older_programs_go_on_over_what_a_newer_one_adds),

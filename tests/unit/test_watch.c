@@ -575,11 +575,25 @@ static void who_reads_all_projects_anew_watches_their_leases_anew(void **state) 
     assert_int_equal(the_due(w).renewals, 2);
 }
 
+/* Another coordinator served him after he was read, and before the connection was lost. */
+static void reading_that_failed_does_not_count(void **state) {
+    World *w = *state;
+    int64_t served = 0;
+    follow_request(w, heard_at(5, HERE));
+    assert_true(watch_parked(w->watch, w->project.name, 5, 1));
+    watch_reread(w->watch, (Slice)SLICE_ABSENT);
+    follow_request(w, heard_at(5, HERE));
+    watch_reread(w->watch, (Slice)SLICE_ABSENT);
+    watch_reread_end(w->watch, note_served, &served);
+    assert_int_equal(served, 5);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 #define TEST_AMONG(name) cmocka_unit_test_setup_teardown(name, begin_among_others, end)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        TEST_AMONG(reading_that_failed_does_not_count),
         TEST(a_lease_is_due_when_nobody_renewed_it_for_its_length),
         TEST(a_renewal_lasts_from_when_it_came_and_never_shortens),
         TEST(only_renewals_that_change_no_row_are_memorys),
