@@ -19,6 +19,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "agent/guard.h"
 #include "agent/limits.h"
 #include "agent/print.h"
 #include "agent/wake.h"
@@ -34,13 +35,15 @@ typedef struct Child {
     StopSignals *signals;
     Renewal *renewal;
     ChildEnd *end;
-    Wake wake;       /* signals to us, the leader's end, a point in time: what also cuts a renewal short */
-    int ended_fd;    /* SIGCHLD */
-    int leader_fd;   /* a pidfd; -1: this kernel has none, so its end waits for a renewal that is under way */
+    Wake wake;     /* signals to us, the leader's end, a point in time: what also cuts a renewal short */
+    int ended_fd;  /* SIGCHLD */
+    int leader_fd; /* a pidfd; -1: this kernel has none, so its end waits for a renewal that is under way */
+    Guard guard;
     int64_t kill_ms; /* boot_ms; CLOCK_FOREVER: it is not to be killed */
 } Child;
 
 static void child_deinit(Child *child) {
+    guard_end(&child->guard);
     wake_close(&child->wake);
     closep(&child->ended_fd);
     closep(&child->leader_fd);
@@ -258,8 +261,9 @@ static int give_up(Child *child, int error) {
     return error;
 }
 
-int child_run(const Agent *agent, StopSignals *signals, Renewal *renewal, const char *const *words,
-              char *const *environment, ChildEnd *end) {
+int child_run(const Agent *agent, StopSignals *signals, Renewal *renewal, int held_fd, char *const *environment,
+              ChildEnd *end) {
+    const char *const *words = agent->arguments;
     OWN(child_deinit)
     Child child = {.terminal = -1,
                    .agent = agent,
@@ -269,6 +273,7 @@ int child_run(const Agent *agent, StopSignals *signals, Renewal *renewal, const 
                    .wake = WAKE_CLOSED,
                    .ended_fd = -1,
                    .leader_fd = -1,
+                   .guard = GUARD_NONE,
                    .kill_ms = CLOCK_FOREVER};
     *end = (ChildEnd){.exit_code = 0};
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1L, 0L, 0L, 0L); /* else orphans of the group would be nobody's to reap */
@@ -281,7 +286,9 @@ int child_run(const Agent *agent, StopSignals *signals, Renewal *renewal, const 
     if (r != 0)
         return cannot_start(agent, words[0], r, end);
     end->is_started = true;
-    r = watch_leader(&child);
+    r = guard_start(&child.guard, child.group, held_fd);
+    if (r == 0)
+        r = watch_leader(&child);
     lend_terminal(&child);
     while (r == 0 && !child.has_ended)
         r = attend(&child, CLOCK_FOREVER);

@@ -15,7 +15,7 @@ typedef struct ChildEnd {
     bool is_lease_lost;   /* it was stopped since its lease was lost, or could not be renewed in time */
 } ChildEnd;
 
-/* `words`: NULL-terminated, words[0] looked up in PATH. 0: it has ended, and with it its whole process group | -errno:
- * likewise, but nothing of `end` is known. */
-int child_run(const Agent *agent, StopSignals *signals, Renewal *renewal, const char *const *words,
-              char *const *environment, ChildEnd *end) MUST_USE;
+/* The agent's arguments, the first looked up in PATH. 0: it has ended, and with it its whole process group | -errno:
+ * likewise, but nothing of `end` is known. If we are killed, it is ended by a guard, which keeps `held_fd` open until then. */
+int child_run(const Agent *agent, StopSignals *signals, Renewal *renewal, int held_fd, char *const *environment,
+              ChildEnd *end) MUST_USE;

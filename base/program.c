@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/json_guard.h"
 
@@ -17,6 +19,16 @@ static void ensure_standard_descriptors(void) {
     while (fd >= 0 && fd <= STDERR_FILENO)
         fd = open("/dev/null", O_RDWR);
     closep(&fd);
+}
+
+void program_close_from(int first) {
+#ifdef SYS_close_range
+    if (syscall(SYS_close_range, first, ~0u, 0) == 0)
+        return;
+#endif
+    long highest = sysconf(_SC_OPEN_MAX);
+    for (int fd = first; fd < highest && fd < 65536; fd++)
+        (void)close(fd);
 }
 
 /* A full disk or a closed pipe is the exit code's matter. */

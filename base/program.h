@@ -13,5 +13,8 @@ enum { PROGRAM_ENDED = 1 };
 /* 0: run parsed->verb. PROGRAM_ENDED: --help, --version or a wrong usage was answered; main returns *exit_code. */
 int program_start(const Program *program, int argc, char *const argv[], void *values, Parsed *parsed, int *exit_code)
     MUST_USE;
+/* Closes every descriptor from `first` on: what the caller had open (a lock, a pipe that somebody reads to its end) is not a
+ * lasting process's to keep open. Safe in a signal handler. */
+void program_close_from(int first);
 /* getenv(3), in the shape that options_parse and its like take. */
 const char *program_environment(const char *name);

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/syscall.h>
 
 #include "agent/command.h"
 #include "agent/give_back.h"
@@ -13,6 +12,7 @@
 #include "agent/renewal.h"
 #include "agent/stop_signals.h"
 #include "agent/wake.h"
+#include "base/program.h"
 
 typedef struct Keeper {
     Agent agent; /* ours: it logs with dates */
@@ -36,17 +36,6 @@ static void keeper_deinit(Keeper *k) {
     stop_signals_close(&k->signals);
     lease_state_deinit(&k->state);
     state_folder_close(&k->folder);
-}
-
-/* Whatever the caller's shell had open (a lock, a pipe that somebody reads to its end) is not ours to keep open. */
-static void close_inherited(void) {
-#ifdef SYS_close_range
-    if (syscall(SYS_close_range, STDERR_FILENO + 1, ~0u, 0) == 0)
-        return;
-#endif
-    long highest = sysconf(_SC_OPEN_MAX);
-    for (int fd = STDERR_FILENO + 1; fd < highest && fd < 65536; fd++)
-        (void)close(fd);
 }
 
 static int read_words(Keeper *k) {
@@ -162,7 +151,7 @@ static int keep(Keeper *k) {
 }
 
 int command_keep(const Agent *agent) {
-    close_inherited();
+    program_close_from(STDERR_FILENO + 1);
     OWN(keeper_deinit)
     Keeper k = {.agent = *agent,
                 .folder = STATE_FOLDER_CLOSED,

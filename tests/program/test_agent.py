@@ -572,16 +572,30 @@ def test_stopped_while_it_waits_for_an_answer(job, project, relay):
     assert "leased" not in project.states.values() and job.files() == []
 
 
-def test_a_killed_run_is_given_back_by_release(job, project, tmp_path):
+def is_alive(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1][0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("ignored", ["", "trap '' TERM;"])
+def test_a_killed_run_takes_its_command_along_and_release_gives_back(job, project, tmp_path, ignored):
     marker = tmp_path / "runs"
-    running = job.start("run", "--", "sh", "-c", 'echo $$ > "$0"; exec sleep 60', marker, start_new_session=True)
-    pid = int(until(lambda: marker.exists() and marker.read_text(), "the command runs"))
+    script = f'{ignored} sleep 60 & echo $$ $! > "$0.new"; mv "$0.new" "$0"; wait; sleep 60'
+    running = job.start("run", "--", "sh", "-c", script, marker, start_new_session=True)
+    pids = until(lambda: marker.exists() and marker.read_text(), "the command runs").split()
     running.kill()
-    running.wait()
-    os.kill(pid, signal.SIGKILL)
+    out, _ = running.communicate()  # nobody keeps its output open
+    until(lambda: not any(is_alive(pid) for pid in pids), "all of it has ended")
+
+    def is_given_back():
+        job.succeeds("release")
+        return project.states == {"test-1": "available"}
+
     assert project.states == {"test-1": "leased"}
-    job.succeeds("release")
-    assert project.states == {"test-1": "available"} and job.files() == []
+    until(is_given_back, "its guard has ended too")
+    assert job.files() == []
     assert project.http.call("listEvents", {"after": 0}).body["events"][-1]["outcome"] == "dirty"
 
 

@@ -1,0 +1,79 @@
+/* Between fork and _exit only what is safe in a signal handler: libraries may have threads, and their locks. */
+#include "agent/guard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/limits.h"
+#include "base/program.h"
+
+enum { PIPE_FD = STDERR_FILENO + 1, HELD_FD, FIRST_OTHER_FD, STEP_MS = 20 };
+
+/* A pipe that somebody reads to its end is not the guard's to keep open. */
+static void keep_two(int pipe_fd, int held_fd) {
+    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int high_pipe = fcntl(pipe_fd, F_DUPFD_CLOEXEC, FIRST_OTHER_FD);
+    int high_held = fcntl(held_fd, F_DUPFD_CLOEXEC, FIRST_OTHER_FD);
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        (void)dup2(nothing, fd);
+    (void)dup2(high_pipe, PIPE_FD);
+    (void)dup2(high_held, HELD_FD);
+    program_close_from(FIRST_OTHER_FD);
+}
+
+/* True: it has ended. */
+static bool end_group(pid_t group, int number) {
+    (void)kill(-group, number);
+    (void)kill(-group, SIGCONT); /* a stopped one would never hear it */
+    for (int waited_ms = 0; waited_ms < LEFTOVERS_MS; waited_ms += STEP_MS) {
+        if (kill(-group, 0) < 0 && errno == ESRCH)
+            return true;
+        (void)poll(NULL, 0, STEP_MS);
+    }
+    return false;
+}
+
+static void watch(pid_t group) {
+    char byte;
+    ssize_t length;
+    do
+        length = read(PIPE_FD, &byte, sizeof byte);
+    while (length < 0 && errno == EINTR);
+    if (length == 0 && !end_group(group, SIGTERM))
+        (void)end_group(group, SIGKILL);
+}
+
+int guard_start(Guard *guard, pid_t group, int held_fd) {
+    int ends[2];
+    *guard = GUARD_NONE;
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return -errno;
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)setsid(); /* what is meant for our group is not for the guard */
+        keep_two(ends[0], held_fd);
+        watch(group);
+        _exit(0);
+    }
+    int r = pid < 0 ? -errno : 0;
+    (void)close(ends[0]);
+    if (r == 0)
+        *guard = (Guard){.pid = pid, .fd = ends[1]};
+    else
+        (void)close(ends[1]);
+    return r;
+}
+
+void guard_end(Guard *guard) {
+    if (guard->fd < 0)
+        return;
+    (void)(write(guard->fd, "", 1) == 1);
+    while (waitpid(guard->pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
+    closep(&guard->fd);
+}
