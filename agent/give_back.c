@@ -67,6 +67,11 @@ static int conclude(const Agent *agent, const StateFolder *folder, const LeaseSt
             agent_say(agent, LOG_WARNING, "the note of a lease that is over cannot be removed from %s: %s",
                       folder->path, strerror(-r));
     }
+    if (reply->outcome == OUTCOME_LEASE_LOST && how.is_abandoned) {
+        agent_say(agent, LOG_INFO, "the lease that a killed run had of %.*s was over already",
+                  SLICE_PRINT(state->stack));
+        return 0;
+    }
     /* A request that is over is what was wanted; its lease under us is not. */
     if (reply->outcome != OUTCOME_DONE && (is_granted || reply->outcome != OUTCOME_REQUEST_OVER))
         return reply_fail(agent, reply, is_granted ? "release" : "taking back a request");

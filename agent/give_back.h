@@ -11,8 +11,9 @@
 int state_open(const Agent *agent, bool is_made, StateFolder *folder) MUST_USE;
 
 typedef struct GiveBack {
-    int outcome;      /* ReleaseOutcome */
-    const char *note; /* or NULL */
+    int outcome;       /* ReleaseOutcome */
+    const char *note;  /* or NULL */
+    bool is_abandoned; /* by a `run` that was killed: that its lease is over by now is nothing to fail for */
 } GiveBack;
 
 /* Releases what was granted; takes back a request whose answer was never seen. Removes the file once it is over for sure.

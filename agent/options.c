@@ -195,7 +195,7 @@ static const Option history_options[] = {
      .offset = offsetof(AgentOptions, limit),
      .min = 1,
      .max = EVENT_PAGE_MAX,
-     .doc = "At most so many of the latest events."},
+     .doc = "At most so many of the latest events, up to 200."},
     ROW_JSON,
 };
 

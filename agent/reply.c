@@ -114,6 +114,7 @@ static const char *way_out(Outcome outcome) {
     case OUTCOME_FORBIDDEN:
         return "use a key of this project with a wider scope";
     case OUTCOME_NONE_AVAILABLE:
+        return "`stack-agent list` shows who has the stacks";
     case OUTCOME_QUEUED:
         return "`stack-agent list` shows who has the stacks; more may be allowed with `stack-coordinator project "
                "update NAME --max-stacks N`";
@@ -193,7 +194,7 @@ int reply_fail(const Agent *agent, const Reply *reply, const char *what) {
     OWN(buffer_deinit) Buffer line;
     buffer_init(&line, REASON_MAX * 2);
     buffer_printf(&line, "%s: ", what);
-    if (reply->raw.status != 0)
+    if (reply->raw.status != 0 && reply->outcome != OUTCOME_QUEUED) /* 202 says no more than "waiting" */
         buffer_printf(&line, "%d: ", reply->raw.status);
     Slice detail = buffer_slice(&reply->detail);
     while (detail.len > 0 && detail.ptr[detail.len - 1] == '.')

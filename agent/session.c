@@ -11,6 +11,7 @@
 #include "agent/limits.h"
 #include "agent/print.h"
 #include "agent/retry.h"
+#include "agent/state_folder.h"
 #include "protocol/rules.h"
 
 static int join_urls(const Agent *agent, Slice urls, char **out) {
@@ -142,6 +143,11 @@ int session_load_key(Session *session) {
     buffer_init(&text, KEY_TEXT_MAX + 64);
     if (session->key != NULL)
         return 0;
+    if (agent->options->key_file == NULL && agent->options->key == NULL &&
+        state_folder_is_of_run(agent->options->state_dir))
+        return agent_fail(agent, EXIT_NO_PERMISSION,
+                          "`run` gives its command no key: the verbs about its own stack need none, for others name a "
+                          "file with --key-file");
     if (agent->options->key_file == NULL && agent->options->key == NULL)
         return agent_fail(
             agent, EXIT_NO_PERMISSION,

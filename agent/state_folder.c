@@ -153,6 +153,12 @@ static int open_inner(const StateFolder *folder, const char *name, StateFolder *
     return 0;
 }
 
+bool state_folder_is_of_run(const char *path) {
+    const char *slash = path != NULL ? strrchr(path, '/') : NULL;
+    const char *name = slash != NULL ? slash + 1 : path;
+    return name != NULL && strncmp(name, RUN_PREFIX, strlen(RUN_PREFIX)) == 0;
+}
+
 static void run_name(Slice request_id, char out[sizeof RUN_PREFIX + REQUEST_ID_MAX]) {
     (void)snprintf(out, sizeof RUN_PREFIX + REQUEST_ID_MAX, RUN_PREFIX "%.*s", SLICE_PRINT(request_id));
 }

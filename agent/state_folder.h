@@ -29,6 +29,8 @@ int state_folder_open(const char *path, bool is_made, StateFolder *out, Buffer *
 /* The folder of one `run`, in the job's folder: made new, and locked for as long as it is open, so that what a killed `run`
  * left is told from what a living one uses. 0 | STATE_REFUSED | -errno. */
 int state_folder_open_run(const StateFolder *folder, Slice request_id, StateFolder *out, Buffer *reason) MUST_USE;
+/* Whether this is the path of one: then the caller is a `run`'s command. Takes NULL. */
+bool state_folder_is_of_run(const char *path);
 /* Closes and removes it; one that still holds a lease stays. */
 void state_folder_end_run(const StateFolder *folder, Slice request_id, StateFolder *run);
 /* Visits the folders of runs that are no more, and removes those that are empty then. 0 | the first non-zero that `visit`

@@ -65,17 +65,32 @@ static int build_project_named(const Admin *admin, Buffer *body) {
     return 0;
 }
 
-static int build_project(const Admin *admin, Buffer *body) {
+static void add_settings(const Admin *admin, Buffer *body) {
     static const char *const switches[] = {"off", "on"};
     const CoordinatorOptions *o = admin->options;
-    add_text(body, "project", admin->arguments[0]);
     add_text(body, "prefix", o->prefix);
     add_text(body, "initialCommit", o->initial_commit);
     add_number(body, "maxStacks", o->max_stacks);
     add_number(body, "maxHoldSeconds", o->max_hold_seconds);
     add_number(body, "expiryGraceSeconds", o->expiry_grace_seconds);
     add_choice(body, "cleaning", switches, o->cleaning);
+}
+
+static int build_project(const Admin *admin, Buffer *body) {
+    (void)build_project_named(admin, body);
+    add_settings(admin, body);
     return 0;
+}
+
+static int build_update(const Admin *admin, Buffer *body) {
+    (void)build_project_named(admin, body);
+    size_t before = body->len;
+    add_settings(admin, body);
+    if (body->len > before || buffer_error(body) != 0)
+        return 0;
+    (void)fprintf(admin->errors, "%s: nothing is to be changed: `project update --help` tells what can be\n",
+                  coordinator_program.name);
+    return EXIT_USAGE;
 }
 
 static int build_key(const Admin *admin, Buffer *body) {
@@ -168,7 +183,7 @@ static const struct {
     BuildBody *build;
 } verbs[VERB_COUNT] = {
     [VERB_PROJECT_CREATE] = {OP_CREATE_PROJECT, build_project},
-    [VERB_PROJECT_UPDATE] = {OP_UPDATE_PROJECT, build_project},
+    [VERB_PROJECT_UPDATE] = {OP_UPDATE_PROJECT, build_update},
     [VERB_PROJECT_LIST] = {OP_LIST_PROJECTS, build_nothing},
     [VERB_PROJECT_DELETE] = {OP_DELETE_PROJECT, build_project_named},
     [VERB_KEY_CREATE] = {OP_CREATE_KEY, build_key},

@@ -25,6 +25,13 @@ static int usage(const char *sentence) {
     return PROGRAM_EXIT_USAGE;
 }
 
+static bool has_tls_url(const OptionList *urls) {
+    for (size_t i = 0; i < urls->count; i++)
+        if (strncmp(urls->items[i], "tls+", 4) == 0)
+            return true;
+    return false;
+}
+
 /* What the rows cannot say. 0 | PROGRAM_EXIT_USAGE, told. */
 static int check_options(const CoordinatorOptions *o) {
     bool has_cert = o->tls_cert != NULL;
@@ -32,6 +39,8 @@ static int check_options(const CoordinatorOptions *o) {
         return usage("--tls-cert and --tls-key go together");
     if (o->https != NULL && !has_cert)
         return usage("--https needs --tls-cert and --tls-key");
+    if (has_cert && o->https == NULL && !has_tls_url(&o->nng))
+        return usage("--tls-cert and --tls-key serve --https and --nng tls+tcp:// alone, and neither is named");
     return 0;
 }
 

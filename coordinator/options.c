@@ -86,7 +86,7 @@ static const Option serve_options[] = {
      .environment = "STACK_COORDINATOR_AGENTS",
      .kind = OPTION_TEXT,
      .offset = offsetof(CoordinatorOptions, agents),
-     .doc = "A folder of agent programs named OS-ARCH (linux-amd64), served under /agent/."},
+     .doc = "A folder of agent programs named OS-ARCH (linux-x86_64, linux-aarch64), served under /agent/."},
     {.flag = "--insecure-nng",
      .environment = "STACK_COORDINATOR_INSECURE_NNG",
      .kind = OPTION_FLAG,
@@ -192,7 +192,7 @@ static const Option history_options[] = {
      .offset = offsetof(CoordinatorOptions, limit),
      .min = 1,
      .max = EVENT_PAGE_MAX,
-     .doc = "At most so many of the latest events."},
+     .doc = "At most so many of the latest events, up to 200."},
     ROW_JSON,
 };
 

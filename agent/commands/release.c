@@ -74,7 +74,7 @@ static int release_abandoned(void *arg, const StateFolder *folder) {
     for (size_t i = 0; i < leases.count && r == 0; i++) {
         bool is_meant = slice_is_absent(release->name) || slice_equal(release->name, leases.items[i].stack);
         if (is_meant)
-            r = end_one(release, folder, &leases.items[i], (GiveBack){.outcome = RELEASE_DIRTY});
+            r = end_one(release, folder, &leases.items[i], (GiveBack){.outcome = RELEASE_DIRTY, .is_abandoned = true});
     }
     return r;
 }

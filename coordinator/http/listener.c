@@ -37,6 +37,19 @@ static bool split_address(const char *address, char host[HOST_MAX + 1], const ch
     return true;
 }
 
+/* getaddrinfo would cut a longer number down to its last 16 bits. */
+static bool is_port(const char *text) {
+    long number = 0;
+    for (const char *at = text; *at != '\0'; at++) {
+        if (*at < '0' || *at > '9')
+            return false;
+        number = 10 * number + (*at - '0');
+        if (number > 65535)
+            return false;
+    }
+    return true;
+}
+
 /* 0 | -errno. */
 static int open_one(const struct addrinfo *address, bool is_everywhere, int *out) {
     OWN(closep) int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -99,8 +112,9 @@ static int describe(int fd, char bound[LISTENER_ADDRESS_SIZE], bool *is_loopback
 int listener_open(const char *address, int *fd, char bound[LISTENER_ADDRESS_SIZE], bool *is_loopback, Buffer *reason) {
     char host[HOST_MAX + 1];
     const char *port = NULL;
-    if (!split_address(address, host, &port)) {
-        buffer_printf(reason, "'%s' is no address: write HOST:PORT, [IPv6]:PORT or :PORT", address);
+    if (!split_address(address, host, &port) || !is_port(port)) {
+        buffer_printf(reason, "'%s' is no address: write HOST:PORT, [IPv6]:PORT or :PORT, PORT from 0 to 65535",
+                      address);
         return -EINVAL;
     }
     /* Without a host: IPv6 first, since its socket takes IPv4 along; IPv4 alone where the machine has no IPv6. */

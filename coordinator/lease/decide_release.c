@@ -174,8 +174,12 @@ int decide_force_release_stack(Task *t) {
         return r;
     if (!is_leased(&stack->row))
         return task_refuse(t, OUTCOME_WRONG_STATE, "stackName",
-                           arena_printf(t->set->arena, "stack %.*s is %s: there is no lease to end",
-                                        SLICE_PRINT(stack->row.name), stack_state_name(stack->row.state)));
+                           arena_printf(t->set->arena, "stack %.*s is %s: there is no lease to end%s",
+                                        SLICE_PRINT(stack->row.name), stack_state_name(stack->row.state),
+                                        stack->row.quiet_until_ms == 0
+                                            ? ""
+                                            : ", and it rests until the last one's holder must have stopped "
+                                              "(`stack-coordinator stack restore PROJECT STACK --now` ends that)"));
     r = task_request_of(t, stack, &request);
     if (r != DECISION_DONE)
         return r;

@@ -21,7 +21,11 @@ int want_request_stack(WorkingSet *set, const Command *command) {
 static int refuse_full(Task *t) {
     const ProjectRow *project = &t->set->project;
     if (t->command->purpose == PURPOSE_CLEAN)
-        return task_refuse(t, OUTCOME_NONE_AVAILABLE, NULL, slice_of("no stack waits for cleaning"));
+        return task_refuse(t, OUTCOME_NONE_AVAILABLE, NULL,
+                           project->is_cleaning ? slice_of("no stack waits for cleaning")
+                                                : slice_of("no stack waits for cleaning, and none will: the project's "
+                                                           "cleaning is off (`stack-coordinator project update NAME "
+                                                           "--cleaning on`)"));
     Slice queue = project->queued_count == 0
                       ? slice_of("")
                       : arena_printf(t->set->arena, ", and %" PRId64 " requests wait", project->queued_count);

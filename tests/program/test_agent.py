@@ -372,6 +372,8 @@ def test_a_full_pool_is_75(daemon, tmp_path, clone):
     Job(project, tmp_path / "a", clone).succeeds("request")
     other = Job(project, tmp_path / "b", clone)
     assert other("request", "--wait", "0").returncode == 75
+    late = other("request", "--wait", "1s")
+    assert late.returncode == 75 and "--max-stacks" in late.stderr and "202" not in late.stderr
     assert other("run", "--wait", "0", "--", "touch", tmp_path / "ran").returncode == 75
     assert not (tmp_path / "ran").exists() and other.files() == []
 
@@ -597,6 +599,27 @@ def test_a_killed_run_takes_its_command_along_and_release_gives_back(job, projec
     until(is_given_back, "its guard has ended too")
     assert job.files() == []
     assert project.http.call("listEvents", {"after": 0}).body["events"][-1]["outcome"] == "dirty"
+
+
+def test_a_killed_run_whose_lease_is_over_fails_nobodys_release(job, project):
+    running = job.start("run", "--", "sleep", "60", start_new_session=True)
+    until(lambda: project.states == {"test-1": "leased"}, "it has a stack")
+    running.kill()
+    running.communicate()
+    project.daemon.admin("stack", "release", project.name, "test-1", "--now")
+
+    def is_forgotten():
+        job.request()
+        done = job.succeeds("release")
+        return "over already" in done.stderr
+
+    until(is_forgotten, "its guard has ended")
+    assert job.files() == []
+
+
+def test_the_command_of_a_run_is_told_why_it_has_no_key(job):
+    done = job("run", "--", AGENT, "list")
+    assert done.returncode == 77 and "`run` gives its command no key" in done.stderr
 
 
 def test_agents_at_once_get_a_stack_each(daemon, tmp_path, clone):

@@ -9,7 +9,7 @@ import stat
 import subprocess
 
 import pytest
-from programs import AGENT, COORDINATOR, Coordinator
+from programs import AGENT, COORDINATOR, Coordinator, request_id
 
 
 def test_pages(coordinator):
@@ -266,6 +266,30 @@ def test_tls_beside_plain_and_its_certificate_read_again(start, certificate, tmp
         if serial_of(coordinator.ready["https"]) != before:
             break
     assert serial_of(coordinator.ready["https"]) != before
+
+
+def test_a_certificate_that_nothing_would_serve_is_refused(tmp_path):
+    for name in ("--nng", "tcp://127.0.0.1:0"), ():
+        done = subprocess.run(
+            [COORDINATOR, "--data", tmp_path / "data", "serve", "--tls-cert", "/c", "--tls-key", "/k", *name],
+            capture_output=True, text=True, check=False, timeout=30,
+        )  # fmt: skip
+        assert done.returncode == 64 and "--https" in done.stderr and "tls+tcp://" in done.stderr
+
+
+def test_an_update_of_nothing_and_an_end_of_rest_say_the_way(coordinator):
+    client = coordinator.http(coordinator.project("shop"))
+    done = coordinator.admin("project", "update", "shop", check=False)
+    assert done.returncode == 64 and "project update --help" in done.stderr
+    got = client.call("requestStack", {"branch": "b", "requestId": request_id(), "leaseSeconds": 300})
+    coordinator.admin("stack", "release", "shop", got.body["stackName"])
+    done = coordinator.admin("stack", "release", "shop", got.body["stackName"], "--now", check=False)
+    assert done.returncode != 0 and "stack restore" in done.stderr
+    coordinator.admin("stack", "restore", "shop", got.body["stackName"], "--now")
+    assert (
+        client.call("requestStack", {"branch": "c", "requestId": request_id(), "leaseSeconds": 300}).body["stackName"]
+        == got.body["stackName"]
+    )
 
 
 def test_systemd_is_told(tmp_path, start):

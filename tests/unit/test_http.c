@@ -1214,6 +1214,8 @@ static void what_cannot_be_served_is_refused_with_a_reason(void **state) {
     assert_refused(world, (HttpOptions){.address = "::1:80"}, "is no address");
     assert_refused(world, (HttpOptions){.address = "127.0.0.1:"}, "is no address");
     assert_refused(world, (HttpOptions){.address = "127.0.0.1:http"}, "is no address");
+    assert_refused(world, (HttpOptions){.address = "127.0.0.1:65536"}, "from 0 to 65535"); /* or else it were port 0 */
+    assert_refused(world, (HttpOptions){.address = ":-1"}, "is no address");
     assert_refused(world, (HttpOptions){.address = "192.0.2.1:80"}, "cannot listen on 192.0.2.1:80");
     assert_refused(world, (HttpOptions){.address = http_address(world->http)}, "in use");
     assert_refused(world, (HttpOptions){.address = "127.0.0.1:0", .agents_dir = "/nowhere"}, "/nowhere");
