@@ -14,16 +14,19 @@
 
 enum { PIPE_FD = STDERR_FILENO + 1, HELD_FD, FIRST_OTHER_FD, STEP_MS = 20 };
 
-/* A pipe that somebody reads to its end is not the guard's to keep open. */
-static void keep_two(int pipe_fd, int held_fd) {
+/* A pipe that somebody reads to its end is not the guard's to keep open. False: there are no descriptors to be had. */
+static bool keep_two(int pipe_fd, int held_fd) {
     int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
     int high_pipe = fcntl(pipe_fd, F_DUPFD_CLOEXEC, FIRST_OTHER_FD);
     int high_held = fcntl(held_fd, F_DUPFD_CLOEXEC, FIRST_OTHER_FD);
+    if (nothing < 0 || high_pipe < 0 || high_held < 0)
+        return false;
     for (int fd = 0; fd <= STDERR_FILENO; fd++)
         (void)dup2(nothing, fd);
     (void)dup2(high_pipe, PIPE_FD);
     (void)dup2(high_held, HELD_FD);
     program_close_from(FIRST_OTHER_FD);
+    return true;
 }
 
 /* True: it has ended. */
@@ -56,8 +59,8 @@ int guard_start(Guard *guard, pid_t group, int held_fd) {
     pid_t pid = fork();
     if (pid == 0) {
         (void)setsid(); /* what is meant for our group is not for the guard */
-        keep_two(ends[0], held_fd);
-        watch(group);
+        if (keep_two(ends[0], held_fd))
+            watch(group);
         _exit(0);
     }
     int r = pid < 0 ? -errno : 0;

@@ -143,16 +143,13 @@ int session_load_key(Session *session) {
     buffer_init(&text, KEY_TEXT_MAX + 64);
     if (session->key != NULL)
         return 0;
-    if (agent->options->key_file == NULL && agent->options->key == NULL &&
-        state_folder_is_of_run(agent->options->state_dir))
-        return agent_fail(agent, EXIT_NO_PERMISSION,
-                          "`run` gives its command no key: the verbs about its own stack need none, for others name a "
-                          "file with --key-file");
     if (agent->options->key_file == NULL && agent->options->key == NULL)
-        return agent_fail(
-            agent, EXIT_NO_PERMISSION,
-            "there is no key: set STACK_AGENT_KEY, or name a file with --key-file or STACK_AGENT_KEY_FILE; "
-            "secrets are not given to pull requests from forks");
+        return agent_fail(agent, EXIT_NO_PERMISSION, "%s",
+                          state_folder_is_of_run(agent->options->state_dir)
+                              ? "`run` gives its command no key: the verbs about its own stack need none, for others "
+                                "name a file with --key-file"
+                              : "there is no key: set STACK_AGENT_KEY, or name a file with --key-file or "
+                                "STACK_AGENT_KEY_FILE; secrets are not given to pull requests from forks");
     if (agent->options->key_file != NULL) {
         int r = read_key_file(agent, &text);
         if (r != 0)

@@ -27,7 +27,7 @@ static int usage(const char *sentence) {
 
 static bool has_tls_url(const OptionList *urls) {
     for (size_t i = 0; i < urls->count; i++)
-        if (strncmp(urls->items[i], "tls+", 4) == 0)
+        if (slice_starts_with(slice_of(urls->items[i]), "tls+"))
             return true;
     return false;
 }

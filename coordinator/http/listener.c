@@ -39,15 +39,8 @@ static bool split_address(const char *address, char host[HOST_MAX + 1], const ch
 
 /* getaddrinfo would cut a longer number down to its last 16 bits. */
 static bool is_port(const char *text) {
-    long number = 0;
-    for (const char *at = text; *at != '\0'; at++) {
-        if (*at < '0' || *at > '9')
-            return false;
-        number = 10 * number + (*at - '0');
-        if (number > 65535)
-            return false;
-    }
-    return true;
+    int64_t number = 0;
+    return slice_to_number(slice_of(text), &number) && number <= 65535;
 }
 
 /* 0 | -errno. */

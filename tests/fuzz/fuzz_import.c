@@ -27,18 +27,14 @@ static Store *new_store(void) {
     return store;
 }
 
-static void add_to_export(Store *store, FILE *out, TransferCounts *counts) {
-    OWN(buffer_deinit) Buffer reason;
-    buffer_init(&reason, BODY_MAX);
-    REQUIRE(export_write(store, out, "fuzz", counts, &reason) == 0);
-}
-
 /* The caller frees the text. */
 static char *export_of(Store *store, TransferCounts *counts, size_t *length) {
     char *text = NULL;
     FILE *out = open_memstream(&text, length);
+    OWN(buffer_deinit) Buffer reason;
+    buffer_init(&reason, BODY_MAX);
     REQUIRE(out != NULL);
-    add_to_export(store, out, counts);
+    REQUIRE(export_write(store, out, "fuzz", counts, &reason) == 0);
     REQUIRE(fclose(out) == 0);
     return text;
 }

@@ -1,6 +1,7 @@
 """The real programs, as their users meet them: a daemon on port 0, clients over HTTP and nng, git clones."""
 
 import contextlib
+import errno
 import http.client
 import itertools
 import json
@@ -11,6 +12,7 @@ import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -193,6 +195,31 @@ class Server:
         self.process.stdin.close()
         self.process.wait(60)
         self.process.stdout.close()
+
+
+@contextlib.contextmanager
+def small_disk(size):
+    """A folder of so many megabytes that every user may go to, and near enough to the root for a socket's address."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}m,mode=755", "tmpfs", folder], check=True)
+        try:
+            yield folder
+        finally:
+            subprocess.run(["umount", folder], check=True)
+
+
+def fill(folder):
+    """To the last byte; the file that does it."""
+    filler = folder / "filler"
+    try:
+        with filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+    return filler
 
 
 class Coordinator:

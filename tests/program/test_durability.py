@@ -5,12 +5,11 @@ import http.client
 import os
 import pathlib
 import random
-import subprocess
 import threading
 import time
 
 import pytest
-from programs import Coordinator, lasting, request_id
+from programs import Coordinator, fill, lasting, request_id, small_disk
 
 KILLS = int(os.environ.get("KILLS", "25"))
 
@@ -107,25 +106,18 @@ def test_killed_under_load_nothing_acknowledged_is_lost(start):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """A disk of one MiB."""
-    where = tmp_path / "small"
-    where.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", where], check=True)
-    yield where
-    subprocess.run(["umount", "-l", where], check=True)
+def disk():
+    with small_disk(1) as folder:
+        yield folder
 
 
 @pytest.mark.sqlite
-def test_a_full_disk_is_refused_loudly_and_heals_without_a_restart(small_disk, start):
-    coordinator = start(data=small_disk / "data")
+def test_a_full_disk_is_refused_loudly_and_heals_without_a_restart(disk, start):
+    coordinator = start(data=disk / "data")
     key = coordinator.project()
     client = coordinator.http(key)
     held = []
-    filler = small_disk / "filler"
-    with pytest.raises(OSError, match="space"), filler.open("wb", buffering=0) as f:
-        while True:
-            f.write(b"x" * 4096)
+    filler = fill(disk)
     refused = None
     for n in range(5000):
         answer = client.call(

@@ -544,7 +544,7 @@ def test_no_connection_stalls(start, connections, mode):
     coordinator = start()
     key = coordinator.project("shop")
     host, port = coordinator.ready["http"].rsplit(":", 1)
-    load = [BIN / "http_claim", host, port, key, connections, os.environ.get("LOAD_SECONDS", "3"), mode]
+    load = [BIN / "http_claim", host, port, key, str(connections), "3", mode]
     environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}  # the tool exits without tidying up
     words = [str(word) for word in load]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, env=environment)

@@ -7,12 +7,11 @@ import signal
 import socket
 import struct
 import subprocess
-import tempfile
 import threading
 import time
 
 import pytest
-from programs import COORDINATOR, Coordinator, Server, request_id
+from programs import COORDINATOR, Coordinator, Server, fill, request_id, small_disk
 from test_queue import until
 
 
@@ -214,29 +213,6 @@ def test_a_server_that_takes_no_writes_any_more_is_left_until_it_does(server, st
     answer, _ = answers_again(client, lambda c: c.call("renewLease", {"lease": before["lease"]["secret"]}))
     assert answer.status == 200, answer
     assert any("takes no writes" in line or "read-only" in line for line in coordinator.log)
-
-
-@contextlib.contextmanager
-def small_disk(size):
-    """A folder of so many megabytes that every user may go to, and near enough to the root for a socket's address."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}m,mode=755", "tmpfs", folder]
-        if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-            pytest.skip("a small disk can be mounted by root only")
-        try:
-            yield folder
-        finally:
-            subprocess.run(["umount", folder], check=True)
-
-
-def fill(folder):
-    """To the last byte; the file that does it."""
-    filler = folder / "filler"
-    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
-    return filler
 
 
 class Grants:
