@@ -32,10 +32,11 @@ typedef enum StoreError {
     ERROR_UNKNOWN,
     ERROR_CONFLICT,
     ERROR_BROKEN,
+    ERROR_BUSY,
     ERROR_MEMORY,
     ERROR_KINDS
 } StoreError;
-static const char *const store_error_names[] = {"full", "io", "unknown_commit", "conflict", "broken", "memory"};
+static const char *const store_error_names[] = {"full", "io", "unknown_commit", "conflict", "broken", "busy", "memory"};
 
 struct Metrics {
     atomic_llong operations[OP_COUNT][OUTCOME_COUNT];
@@ -98,6 +99,7 @@ void metrics_store_error(Metrics *m, int store_result) {
                       : store_result == STORE_UNKNOWN  ? ERROR_UNKNOWN
                       : store_result == STORE_CONFLICT ? ERROR_CONFLICT
                       : store_result == STORE_BROKEN   ? ERROR_BROKEN
+                      : store_result == STORE_BUSY     ? ERROR_BUSY
                                                        : ERROR_MEMORY;
     bump(&m->store_errors[kind], 1);
 }

@@ -47,8 +47,14 @@ void outbox_refuse(Outbox *o, Work *work, int result) {
                       "same requestId");
     static const Slice full = SLICE_LITERAL("the coordinator's disk is full: nothing happened; make room, then repeat");
     static const Slice failed = SLICE_LITERAL("the store failed: nothing happened; repeat with the same requestId");
+    static const Slice busy = SLICE_LITERAL("another session of the database keeps the project's rows locked: nothing "
+                                            "happened; repeat with the same requestId");
     bool is_unknown = result == STORE_UNKNOWN || result == STORE_BROKEN;
-    work_refuse(work, OUTCOME_STORE_UNAVAILABLE, NULL, is_unknown ? unknown : result == STORE_FULL ? full : failed);
+    work_refuse(work, OUTCOME_STORE_UNAVAILABLE, NULL,
+                is_unknown             ? unknown
+                : result == STORE_FULL ? full
+                : result == STORE_BUSY ? busy
+                                       : failed);
     metrics_store_error(o->o.metrics, result);
 }
 

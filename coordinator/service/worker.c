@@ -54,6 +54,8 @@ struct Worker {
 static void note_failure_of(Worker *w, int result, const char *doing, const char *reason) {
     LOG(w->o.log, LOG_ERROR, "the store failed", log_string("doing", doing), log_number("result", result),
         log_string("reason", reason));
+    if (result == STORE_BUSY)
+        return; /* the others go on */
     atomic_store(&w->is_store_failing, true);
     atomic_store(&w->is_store_away, true);
     if (result == STORE_BROKEN && !atomic_exchange(&w->is_broken, true) && w->o.on_broken != NULL)
@@ -198,8 +200,9 @@ static void hand_back(Worker *w, Work *const *works, size_t count) {
         outbox_put(&w->outbox, works[i]);
 }
 
-/* What certainly did not happen runs again one by one, so that one operation's failure is its own. What was due stays due. */
-static void run_batch(Worker *w, BatchInput *input) {
+/* What certainly did not happen runs again one by one, so that one operation's failure is its own; but where somebody keeps
+ * a lock, each would wait for it, and all projects with it. What was due stays due. */
+static int run_batch(Worker *w, BatchInput *input) {
     Moment moment = {.wall_ms = clock_wall_ms(w->o.clock), .coordinator = w->coordinator};
     int r = batch_run(&w->batch, w->o.store, &moment, input);
     bool is_alone = input->count + input->due_count == 1;
@@ -220,17 +223,18 @@ static void run_batch(Worker *w, BatchInput *input) {
         metrics_batch(w->o.metrics, input->count + input->due_count);
         publish_batch(&p, &w->batch, &moment, input);
         FAILPOINT("published");
-        return;
+        return 0;
     }
     if (r != STORE_CONFLICT || w->coordinator == 0)
         note_failure(w, r, "a batch");
-    bool is_certain = r != STORE_UNKNOWN && r != STORE_BROKEN;
+    bool is_worth_repeating = r != STORE_UNKNOWN && r != STORE_BROKEN && r != STORE_BUSY && !is_alone;
     for (size_t i = 0; i < input->count; i++) {
-        if (is_certain && !is_alone)
-            run_batch(w, &(BatchInput){.works = &input->works[i], .count = 1});
+        if (is_worth_repeating)
+            (void)run_batch(w, &(BatchInput){.works = &input->works[i], .count = 1});
         else
             outbox_refuse(&w->outbox, input->works[i], r);
     }
+    return r;
 }
 
 static void share_list(Worker *w, Work *work) {
@@ -363,12 +367,14 @@ static bool is_idle(Worker *w) {
     return w->waiters.ready == NULL && intake_is_empty(&w->intake);
 }
 
-static void run(Worker *w, BatchInput *input) {
+/* The batch's result. */
+static int run(Worker *w, BatchInput *input) {
     input->due_count = drop_spoken_for(w, input->works, input->count, input->dues, input->due_count);
     if (input->count + input->due_count == 0)
-        return;
-    run_batch(w, input);
+        return 0;
+    int r = run_batch(w, input);
     settle(w, input->works, input->count);
+    return r;
 }
 
 /* On a store that is shared each project is a transaction of its own: nobody waits there for a lock that he has nothing to
@@ -381,16 +387,27 @@ static void run_by_project(Worker *w, BatchInput *all) {
         BatchInput own = {.works = works, .dues = dues, .more = all->more, .more_arg = w};
         own.count = take_works_of(project, all->works, &all->count, works);
         own.due_count = take_dues_of(project, all->dues, &all->due_count, dues);
-        run(w, &own);
+        (void)run(w, &own);
         outbox_push(&w->outbox, all->count == 0 && is_idle(w));
     }
     all->more = NULL;
 }
 
+/* Of a project that somebody keeps locked it stays due; the others need not wait for that. */
+static void run_dues_by_project(Worker *w, WatchDue *all, size_t count) {
+    while (count > 0) {
+        WatchDue dues[DUE_MAX];
+        BatchInput own = {.dues = dues};
+        own.due_count = take_dues_of(all[0].project, all, &count, dues);
+        (void)run(w, &own);
+    }
+}
+
 static void run_all(Worker *w, BatchInput *input) {
     if (w->coordinator != 0)
         run_by_project(w, input);
-    run(w, input);
+    if (run(w, input) == STORE_BUSY && input->count == 0)
+        run_dues_by_project(w, input->dues, input->due_count);
 }
 
 /* The end of a cycle: what it has collected, and what time has made due. */

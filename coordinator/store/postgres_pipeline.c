@@ -36,6 +36,7 @@ int postgres_result_of(const char *sqlstate) {
         {"40001", STORE_CONFLICT}, /* not to be serialized */
         {"40P01", STORE_CONFLICT}, /* a deadlock */
         {"53100", STORE_FULL},     /* the server's disk */
+        {"55P03", STORE_BUSY},     /* lock_timeout */
     };
     for (size_t i = 0; sqlstate != NULL && i < COUNT_OF(results); i++)
         if (strcmp(sqlstate, results[i].sqlstate) == 0)

@@ -28,6 +28,8 @@ enum {
     STORE_BROKEN = 7,       /* this store can no longer promise anything: the process must end */
     STORE_NOT_FOUND = 8,
     STORE_DONE = 9, /* a stepwise job (backup, prune) has finished */
+    STORE_BUSY =
+        10, /* another session keeps a row locked: waited long enough; rolled back for certain, nothing happened */
 };
 
 typedef struct StoreOptions {
@@ -178,12 +180,12 @@ Store *store_close(Store *store); /* takes NULL, returns NULL; checkpoints when 
 /* 0 | STORE_FULL | STORE_IO | STORE_BROKEN | -ENOMEM: and then rolled back. STORE_IO also while a server is away. */
 int store_begin(Store *store) MUST_USE;
 /* Loads every want that is not loaded yet, of all sets; the project row first. A missing project is
- * set->is_project_missing, not an error. Same results as store_begin, and STORE_CONFLICT. */
+ * set->is_project_missing, not an error. Same results as store_begin, and STORE_CONFLICT, STORE_BUSY. */
 int store_load(Store *store, WorkingSet **sets, size_t count) MUST_USE;
 /* Writes each changed row once, in its final image, guarded by the image loaded; then events, then the project row. What
  * is wrong with that (STORE_CONFLICT) it may leave for store_commit to say. */
 int store_save(Store *store, WorkingSet **sets, size_t count) MUST_USE;
-/* 0: decided, not durable yet (on a server it is). STORE_FULL, STORE_IO, STORE_CONFLICT, -ENOMEM: certainly nothing happened, rolled back.
+/* 0: decided, not durable yet (on a server it is). STORE_FULL, STORE_IO, STORE_CONFLICT, STORE_BUSY, -ENOMEM: certainly nothing happened, rolled back.
  * STORE_UNKNOWN: rolled back, but a crash may bring it back; answer 503. STORE_BROKEN: likewise, and the process has to end. */
 int store_commit(Store *store) MUST_USE;
 /* 0: everything committed before the call is durable. STORE_UNKNOWN: maybe; it stays decided, and a later sync may still

@@ -238,6 +238,25 @@ static void project_is_decided_by_one_at_a_time(void **state) {
     arena_deinit(&other.arena);
 }
 
+static void project_that_stays_locked_is_busy(void **state) {
+    World *w = *state, other = {.store = open_store()};
+    arena_init(&other.arena);
+    make_project(w, "shop");
+    begin(w, w->store, "shop");
+    (void)postgres_run(postgres_store(other.store)->connection, "SET lock_timeout = '10ms'"); /* less patience */
+    assert_int_equal(store_begin(other.store), 0);
+    assert_int_equal(working_set_init(&other.set, &other.arena, slice_of("shop")), 0);
+    WorkingSet *sets[] = {&other.set};
+    assert_int_equal(store_load(other.store, sets, 1), STORE_BUSY);
+    store_rollback(other.store);
+    store_rollback(w->store);
+    begin(&other, other.store, "shop"); /* the session goes on */
+    assert_true(other.set.is_project_loaded);
+    store_rollback(other.store);
+    other.store = store_close(other.store);
+    arena_deinit(&other.arena);
+}
+
 static void another_project_does_not_wait(void **state) {
     World *w = *state, other = {.store = open_store()};
     arena_init(&other.arena);
@@ -1432,6 +1451,7 @@ int main(void) {
         TEST(batch_is_two_round_trips),
         TEST(transaction_that_only_looked_is_one_round_trip),
         TEST(project_is_decided_by_one_at_a_time),
+        TEST(project_that_stays_locked_is_busy),
         TEST(another_project_does_not_wait),
         TEST(project_made_by_two_at_once_is_made_by_one),
         TEST(unanswered_commit_that_happened_is_acknowledged),

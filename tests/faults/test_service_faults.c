@@ -359,11 +359,12 @@ static void who_joins_brings_the_rows_he_wants(void **state) {
     forget_all(&m);
 }
 
-/* What certainly did not happen runs again, each alone, those who joined too; what perhaps did does not. */
+/* What certainly did not happen runs again, each alone, those who joined too; what perhaps did does not,
+ * nor what would only wait for the same lock again. */
 static void who_joined_a_batch_that_fails_fares_like_the_others(void **state) {
     static const struct {
         int result, status, transactions;
-    } faults[] = {{STORE_IO, 200, 3}, {STORE_CONFLICT, 200, 3}, {STORE_UNKNOWN, 503, 0}};
+    } faults[] = {{STORE_IO, 200, 3}, {STORE_CONFLICT, 200, 3}, {STORE_UNKNOWN, 503, 0}, {STORE_BUSY, 503, 0}};
     House *h = *state;
     learn_key(h, h->key);
     for (size_t i = 0; i < COUNT_OF(faults); i++) {

@@ -479,6 +479,32 @@ static void nobody_loses_a_lease_on_a_session_newer_than_what_was_read(void **st
     EXPECT(renew(h, &lease), 410);
 }
 
+/* Not even what time ends, which is decided for all projects at once. */
+static void a_project_somebody_keeps_locked_holds_up_no_other(void **state) {
+    House *h = *state;
+    char shop[sizeof h->key], mall[sizeof h->key];
+    (void)snprintf(shop, sizeof shop, "%s", h->key);
+    Reply made = control(h, OP_CREATE_PROJECT, "{\"project\":\"mall\",\"maxStacks\":1,\"expiryGraceSeconds\":0}");
+    assert_int_equal(made.status, 200);
+    (void)snprintf(mall, sizeof mall, "%s", text(made, "key"));
+    (void)forget(made);
+    Lease ours = lease_of(request(h, 'a', 20, 0));
+    ask_with(h, mall);
+    EXPECT(request(h, 'a', 20, 0), 200);
+    Call waits;
+    wait_for(h, &waits, 'b', 30, 25);
+    wrap_store_lock(h->store, "shop");
+    pass(h, 22);
+    assert_false(waits.is_parked);
+    Lease theirs = lease_of(finish(&waits));
+    EXPECT(renew(h, &theirs), 200);
+    ask_with(h, shop);
+    EXPECT(renew(h, &ours), 503);
+    wrap_store_lock(h->store, NULL);
+    pass(h, 1);
+    EXPECT(renew(h, &ours), 410);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, house_begin, house_end)
 #define TEST_SHARED(name) cmocka_unit_test_setup_teardown(name, house_begin_shared, house_end)
 
@@ -512,6 +538,7 @@ int main(void) {
         TEST(after_an_operators_release_the_holder_is_waited_for),
         TEST(an_operator_in_a_hurry_need_not_wait),
         TEST(lists_say_when_leases_end_and_who_waits),
+        TEST_SHARED(a_project_somebody_keeps_locked_holds_up_no_other),
         TEST_SHARED(nobody_loses_a_lease_on_a_session_newer_than_what_was_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

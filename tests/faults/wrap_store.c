@@ -23,6 +23,7 @@ struct WrapStore {
     void (*on_load)(void *arg, size_t projects);
     void *on_load_arg;
     atomic_bool must_look;
+    _Atomic(const char *) locked; /* the project */
 };
 
 static WrapStore *wrap_of(const Store *store) {
@@ -57,11 +58,21 @@ static int wrap_begin(Store *store) {
     return r != 0 ? r : store_begin(wrap_of(store)->inner);
 }
 
+static bool is_locked(const WrapStore *w, WorkingSet *const *sets, size_t count) {
+    const char *locked = atomic_load(&w->locked);
+    for (size_t i = 0; locked != NULL && i < count; i++)
+        if (slice_equal(sets[i]->project.name, slice_of(locked)))
+            return true;
+    return false;
+}
+
 static int wrap_load(Store *store, WorkingSet **sets, size_t count) {
     const WrapStore *w = wrap_of(store);
     if (w->on_load != NULL)
         w->on_load(w->on_load_arg, count);
     int r = due(store, WRAP_LOAD);
+    if (r == 0 && is_locked(w, sets, count))
+        r = STORE_BUSY;
     return r != 0 ? r : store_load(wrap_of(store)->inner, sets, count);
 }
 
@@ -220,6 +231,10 @@ void wrap_store_share(Store *store) {
     w->shared.must_look = shared_must_look;
     w->shared.listen = shared_listen;
     w->base.vtable = &w->shared;
+}
+
+void wrap_store_lock(Store *store, const char *project) {
+    atomic_store(&wrap_of(store)->locked, project);
 }
 
 void wrap_store_must_look(Store *store, bool must_look) {

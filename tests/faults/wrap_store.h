@@ -22,6 +22,8 @@ bool wrap_store_is_waiting(Store *store, WrapCall call);
 void wrap_store_share(Store *store);
 /* Whether it says that its session is newer than the last look. */
 void wrap_store_must_look(Store *store, bool must_look);
+/* From now on no load of this project comes by, as if another session kept its row locked; NULL: none is. */
+void wrap_store_lock(Store *store, const char *project);
 /* Called by each load with the number of projects, before it reaches the engine inside. */
 void wrap_store_on_load(Store *store, void (*fn)(void *arg, size_t projects), void *arg);
 /* Commits that succeeded, of what was saved. */
