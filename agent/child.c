@@ -154,9 +154,11 @@ static void stop_lost(Child *child, int64_t now_ms) {
 }
 
 static void stop_unrenewed(Child *child) {
-    (void)agent_fail(child->agent, EXIT_BROKEN,
-                     "the lease of %.*s could not be renewed in time: the command is stopped before it ends",
-                     SLICE_PRINT(child->renewal->stack));
+    (void)agent_fail(
+        child->agent, EXIT_BROKEN,
+        "the lease of %.*s is about to end (it could not be renewed in time, or the project's --max-hold is "
+        "reached): the command is stopped before",
+        SLICE_PRINT(child->renewal->stack));
     stop_for_lease(child, lease_times_kill(&child->renewal->times));
 }
 

@@ -24,7 +24,6 @@ typedef struct ClientReply {
     json_t *json;                /* the body; NULL when it is no JSON object */
     int64_t retry_after_seconds; /* FIELD_ABSENT: not said */
     bool is_sent;                /* something of the call may have reached the coordinator */
-    int try_count;               /* of retry_call: all of them, the last one included */
     Buffer reason;               /* of a fault: the rest of a sentence, "connection refused" */
 } ClientReply;
 

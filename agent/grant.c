@@ -230,7 +230,8 @@ static Line line_of(const Agent *agent, const StopSignals *signals) {
 enum { GRANT_UNCOLLECTED = INT_MIN }; /* no errno */
 
 /*
- * The renewal that collects a grant from the queue, and tells whether a joined lease lives. 0: it is ours | an exit code,
+ * The renewal that collects a grant from the queue (any may be one: a proxy that repeats a request hands on the answer to
+ * its second arrival), and tells whether a joined lease lives. 0: it is ours | an exit code,
  * said | -errno | GRANT_UNCOLLECTED: this came too late, so what the request is now has to be asked again.
  */
 static int collect(Session *session, const Line *line, Grant *grant, const char *what) {
@@ -257,7 +258,7 @@ static int take_grant(Session *session, const StateFolder *folder, StopSignals *
     take_answer(grant);
     grant->sent_ms = line->sent_ms;
     int r = note(session->agent, folder, session, grant);
-    if (r != 0 || line->is_direct)
+    if (r != 0 || slice_is_absent(grant->state.secret))
         return r;
     r = collect(session, line, grant, "request");
     if (r == -ECANCELED)

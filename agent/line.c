@@ -160,7 +160,6 @@ int line_wait(Session *session, Command *command, Line *line, Reply *reply) {
         if (can_park)
             command->wait_seconds = is_first || line->is_one_try ? 0 : next_wait_seconds(line, asked_ms);
         int r = ask(session, command, line, reply);
-        line->is_direct = is_first && reply->raw.try_count == 1;
         if (r != 0 || reply->outcome != OUTCOME_QUEUED)
             return r;
         line->position = reply->answer.position;

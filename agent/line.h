@@ -13,7 +13,6 @@ typedef struct Line {
     /* Filled. */
     int64_t began_ms, sent_ms; /* boot_ms; sent_ms: before the answered try was sent, at the earliest */
     int64_t position;          /* the last one heard of; FIELD_ABSENT: none */
-    bool is_direct;            /* the very first try was answered with the stack: not a grant from the queue */
     int64_t told_ms;
     int64_t told_position;
 } Line;

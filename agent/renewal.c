@@ -13,6 +13,11 @@ int renewal_call(Session *session, Slice secret, int64_t lease_seconds, SessionL
     return session_call(session, &command, limits, reply);
 }
 
+int64_t renewal_seconds(const Reply *reply, int64_t asked) {
+    int64_t seconds = reply->answer.lease.expires_in_seconds;
+    return seconds != FIELD_ABSENT ? seconds : asked;
+}
+
 void renewal_init(Renewal *renewal, Session *session, const LeaseState *state, int64_t sent_ms) {
     *renewal = (Renewal){
         .session = session, .stack = state->stack, .secret = state->secret, .lease_seconds = state->lease_seconds};

@@ -21,6 +21,9 @@ typedef struct Renewal {
 /* One renewLease, as session_call. `lease_seconds` FIELD_ABSENT: as long as it was asked for. */
 int renewal_call(Session *session, Slice secret, int64_t lease_seconds, SessionLimits limits, Reply *reply) MUST_USE;
 
+/* What a good answer of it gives, which a maxHold may make less than was `asked`. */
+int64_t renewal_seconds(const Reply *reply, int64_t asked);
+
 /* `state` must outlive it and have lease_seconds. `sent_ms`: see lease_times_init. */
 void renewal_init(Renewal *renewal, Session *session, const LeaseState *state, int64_t sent_ms);
 void renewal_deinit(Renewal *renewal);

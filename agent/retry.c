@@ -19,13 +19,14 @@
 typedef struct Rounds {
     const RetryWorld *world;
     const RetryCall *call;
-    Client *const *clients;
+    Client **clients;
     size_t count;
     ClientReply *reply;
     bool is_given_up[OPTION_LIST_MAX]; /* addresses where nothing is to be had */
     bool is_sent;
     int try_count;
     int result;          /* of the latest try */
+    size_t latest;       /* … the address it was at */
     int64_t asked_ms;    /* the longest Retry-After of this round */
     int64_t backoff_ms;  /* the next pause is random below it */
     int64_t reminded_ms; /* when the wait was mentioned last */
@@ -55,10 +56,11 @@ static void try_address(Rounds *r, size_t index, size_t still_to_try) {
     int64_t longest_ms = r->call->try_max_ms > 0 ? r->call->try_max_ms : TRY_MS;
     call.timeout_ms = share > longest_ms ? longest_ms : share > 1 ? share : 1;
     client_reply_deinit(r->reply);
+    r->latest = index;
     r->result = client_call(r->clients[index], &call, r->reply);
     r->is_sent = r->is_sent || r->reply->is_sent;
     r->reply->is_sent = r->is_sent;
-    r->reply->try_count = ++r->try_count;
+    r->try_count++;
     r->is_given_up[index] = r->result == CLIENT_REFUSED;
     int64_t seconds = r->reply->retry_after_seconds;
     if (r->result == 0 && seconds != FIELD_ABSENT) {
@@ -123,8 +125,16 @@ static void mention(Rounds *r) {
     r->world->waiting(r->world->arg, text, left_ms(r));
 }
 
-int retry_call(const RetryWorld *world, Client *const *clients, size_t count, const RetryCall *call,
-               ClientReply *reply) {
+static void remember_who_answers(const Rounds *r) {
+    if (r->result != 0 || is_busy(r->reply->status))
+        return;
+    Client *answering = r->clients[r->latest];
+    for (size_t i = r->latest; i > 0; i--)
+        r->clients[i] = r->clients[i - 1];
+    r->clients[0] = answering;
+}
+
+int retry_call(const RetryWorld *world, Client **clients, size_t count, const RetryCall *call, ClientReply *reply) {
     Rounds r = {.world = world,
                 .call = call,
                 .clients = clients,
@@ -133,8 +143,10 @@ int retry_call(const RetryWorld *world, Client *const *clients, size_t count, co
                 .result = CLIENT_FAULT,
                 .backoff_ms = BACKOFF_FIRST_MS};
     for (;;) {
-        if (play_round(&r) || call->is_one_try)
+        if (play_round(&r) || call->is_one_try) {
+            remember_who_answers(&r);
             return r.result;
+        }
         int64_t pause_ms = next_pause(&r);
         if (pause_ms == 0)
             return r.result;

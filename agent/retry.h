@@ -27,9 +27,10 @@ typedef struct RetryCall {
     bool is_repeatable;  /* a second arrival changes nothing; else only what certainly never arrived is sent again */
 } RetryCall;
 
-/* 0: `reply` is the answer, or the last retryable refusal (429, 503 …) | CLIENT_FAULT, CLIENT_REFUSED: no answer, with
+/* The address that answers moves to the front: the next call begins there, and not with one that hangs or is gone.
+ * 0: `reply` is the answer, or the last retryable refusal (429, 503 …) | CLIENT_FAULT, CLIENT_REFUSED: no answer, with
  * the last reason | -ECANCELED | -ENOMEM. reply->is_sent tells about all tries together. */
-int retry_call(const RetryWorld *world, Client *const *clients, size_t count, const RetryCall *call, ClientReply *reply)
+int retry_call(const RetryWorld *world, Client **clients, size_t count, const RetryCall *call, ClientReply *reply)
     MUST_USE;
 /* Sleeps by poll(2). */
 int retry_pause(void *arg, int64_t ms, int cancel_fd);

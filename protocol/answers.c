@@ -237,5 +237,6 @@ static const Field problem_rows[] = {
     TEXT("by", Problem, by, KEY_TEXT_MAX, .doc = "Of a 410: who ended it: a key's id, `lease`, or `control`"),
     JSON("holder", Problem, holder_json, .doc = "Who has the stack now, if known (Holder)"),
     INTEGER("generation", Problem, generation, .doc = "The fencing number it is held under now"),
+    TIME("expires", Problem, expires_ms, .doc = "Of `lease-required`: when that lease ends, unless it is renewed"),
 };
 const FieldTable problem_fields = TABLE("Problem", Problem, problem_rows);

@@ -51,6 +51,7 @@ static void problem_encode(const Answer *answer, Buffer *out) {
         .holder_json = answer->now_held_by,
         .at_ms = known_or_absent(answer->at_ms),
         .generation = known_or_absent(answer->now_generation),
+        .expires_ms = known_or_absent(answer->lease.expires_ms),
     };
     fields_encode(&problem_fields, &problem, out);
 }

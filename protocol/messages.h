@@ -153,7 +153,7 @@ typedef struct Problem {
     Slice type, title;
     int64_t status;
     Slice detail, code, message, field, why, by, holder_json;
-    int64_t at_ms, generation;
+    int64_t at_ms, generation, expires_ms;
 } Problem;
 
 extern const FieldTable holder_fields;  /* of Holder */

@@ -114,7 +114,7 @@ static int hold(PostStep *step) {
     int removed = lease_state_remove(&step->folder, step->lease.request_id); /* which ends the keeper too */
     if (r != 0 || removed != 0)
         return r != 0 ? r : removed;
-    clock_format_span(step->github.inputs.agent.hold_seconds, span);
+    clock_format_span(renewal_seconds(&reply, step->github.inputs.agent.hold_seconds), span);
     agent_say(agent, LOG_INFO, "%.*s is held for %s for the jobs that share it", SLICE_PRINT(step->lease.stack), span);
     return 0;
 }

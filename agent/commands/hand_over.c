@@ -34,7 +34,7 @@ int command_hand_over(const Agent *agent) {
         return agent_fail(agent, EXIT_BROKEN, "%s cannot be changed, so the lease goes on being renewed: %s",
                           folder.path, strerror(-r));
     char span[24];
-    clock_format_span(agent->options->hold_seconds, span);
+    clock_format_span(renewal_seconds(&reply, agent->options->hold_seconds), span);
     agent_say(agent, LOG_INFO, "%.*s is held for %s: jobs that use it `join` the request %.*s",
               SLICE_PRINT(lease->stack), span, SLICE_PRINT(lease->request_id));
     return 0;

@@ -24,9 +24,11 @@ static int find_lease(Task *t, RequestSlot **out) {
     RequestSlot *request = working_set_request(t->set, lease->ticket);
     if (request == NULL && working_set_loaded(t->set, want) == NULL)
         return task_need(t, want);
-    /* After an old backup was restored a ticket may have come again; a generation never does. */
+    /* The request may have been granted anew since, or after an old backup was restored its ticket be another one's; a
+     * generation never comes again. */
     if (request == NULL || request->row.generation != lease->generation)
-        return refuse_lost(t, NULL);
+        return request != NULL && request->row.why == WHY_UNCOLLECTED ? refuse_taken_back(t, &request->row)
+                                                                      : refuse_forgotten(t);
     /* A request back in the queue has no stack: its grant was taken back. */
     bool names_stack = t->command->operation != OP_RENEW_LEASE;
     if (names_stack && !slice_equal(request->row.stack_name, t->command->stack_name))

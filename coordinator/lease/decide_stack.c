@@ -80,6 +80,15 @@ static int quarantine_leased(Task *t, StackSlot *stack) {
     return lease_end(t, stack, request, &ending);
 }
 
+/* An operator in a hurry, who has to answer for it. */
+static int end_quiet(Task *t, StackSlot *stack) {
+    EventRow record = {.id = 0};
+    int r = task_keep(t, t->command->reason, &record.note);
+    if (r == DECISION_DONE)
+        r = task_record_stack(t, EVENT_RESTED, &stack->row, record);
+    return r == DECISION_DONE ? lease_rest(t, stack) : r;
+}
+
 int decide_quarantine_stack(Task *t) {
     StackSlot *stack = NULL;
     int r = task_stack_named(t, &stack);
@@ -92,6 +101,8 @@ int decide_quarantine_stack(Task *t) {
         r = quarantine_leased(t, stack);
     else if (row->state != STACK_QUARANTINED)
         r = move_by_hand(t, stack, STACK_QUARANTINE, EVENT_QUARANTINED);
+    if (r == DECISION_DONE && t->command->now && is_quiet(row))
+        r = end_quiet(t, stack);
     return r != DECISION_DONE ? r : say(t, stack, "quarantined");
 }
 
@@ -109,7 +120,7 @@ int decide_restore_stack(Task *t) {
     if (row->state != STACK_AVAILABLE)
         r = move_by_hand(t, stack, STACK_RESTORE, EVENT_RESTORED);
     if (r == DECISION_DONE && t->command->now && is_quiet(row))
-        r = lease_rest(t, stack);
+        r = end_quiet(t, stack);
     return r != DECISION_DONE ? r : say(t, stack, "restored");
 }
 

@@ -177,15 +177,26 @@ static int find_stack_of(Task *t, const RequestRow *row, StackSlot **out) {
     return *out == NULL && working_set_loaded(t->set, want) == NULL ? task_need(t, want) : DECISION_DONE;
 }
 
-int refuse_lost(Task *t, const RequestSlot *request) {
-    Slice name = request != NULL ? request->row.stack_name : t->command->stack_name;
-    t->answer->lease_ref = t->command->lease_ref;
-    if (request == NULL || request->row.stack_number == 0)
-        return task_refuse(t, OUTCOME_LEASE_LOST, NULL,
-                           slice_of("this lease ended so long ago that nothing is known of it, or its grant was taken "
-                                    "back because nobody came for it"));
+int refuse_forgotten(Task *t) {
+    return task_refuse(t, OUTCOME_LEASE_LOST, NULL,
+                       slice_of("this lease ended so long ago that nothing is known of it"));
+}
 
+int refuse_taken_back(Task *t, const RequestRow *row) {
+    int r = task_refuse(t, OUTCOME_LEASE_LOST, NULL,
+                        arena_printf(t->set->arena,
+                                     "this grant was taken back at %.*s, because no renewal had collected it; repeat "
+                                     "requestStack with its requestId: it kept its place in the queue",
+                                     SLICE_PRINT(task_date(t, row->ended_ms))));
+    t->answer->why = slice_of(request_why_names[WHY_UNCOLLECTED]);
+    t->answer->at_ms = row->ended_ms;
+    return r;
+}
+
+int refuse_lost(Task *t, const RequestSlot *request) {
     const RequestRow *row = &request->row;
+    Slice name = row->stack_name;
+    t->answer->lease_ref = t->command->lease_ref; /* his holder is told */
     StackSlot *stack = NULL;
     int r = find_stack_of(t, row, &stack);
     if (r != DECISION_DONE)
@@ -227,5 +238,6 @@ int refuse_without_lease(Task *t, const StackRow *stack) {
                      SLICE_PRINT(stack->name), SLICE_PRINT(task_date(t, stack->since_ms))));
     t->answer->now_held_by = stack->holder_json;
     t->answer->now_generation = stack->generation;
+    t->answer->lease_ref = (LeaseRef){.ticket = stack->ticket, .generation = stack->generation};
     return r;
 }

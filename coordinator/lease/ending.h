@@ -24,8 +24,12 @@ int lease_rest(Task *t, StackSlot *stack) MUST_USE;
  * id: they are hexadecimal. */
 extern const Slice by_lease;
 
-/* lease-lost for the holder of `request` (NULL: no longer known): why, when, by whom it ended, who has the stack now. May
- * need rows. */
+/* lease-lost for whose secret is genuine, and of no request that is known. */
+int refuse_forgotten(Task *t) MUST_USE;
+/* lease-lost for who comes with the secret of an earlier grant of this request. */
+int refuse_taken_back(Task *t, const RequestRow *row) MUST_USE;
+/* lease-lost for the holder of `request`, who is told by it: why, when, by whom it ended, who has the stack now. May need
+ * rows. */
 int refuse_lost(Task *t, const RequestSlot *request) MUST_USE;
 /* request-over, likewise. */
 int refuse_over(Task *t, const RequestSlot *request) MUST_USE;

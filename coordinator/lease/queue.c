@@ -96,6 +96,8 @@ int queue_remove(Task *t, RequestSlot *request, RequestWhy why) {
 void queue_put_back(Task *t, RequestSlot *request) {
     RequestRow *row = &request->row;
     row->state = REQUEST_QUEUED;
+    row->why = WHY_UNCOLLECTED; /* what became of its grant, for whoever comes with that one's secret */
+    row->ended_ms = t->moment->wall_ms;
     row->is_heard = false;
     row->stack_number = 0;
     row->stack_name = SLICE_ABSENT;

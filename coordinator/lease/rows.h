@@ -98,7 +98,7 @@ typedef struct RequestRow {
     int64_t generation;
     bool is_reused, from_queue;
     bool is_joined; /* other jobs may hold it too: telling one of them that it is over does not tell all */
-    /* When over. */
+    /* When over; of one that waits, or has been granted, again, why and ended_ms tell of the grant that was taken back. */
     int64_t ended_ms;
     Slice ended_by;
     int outcome; /* ReleaseOutcome of a release */

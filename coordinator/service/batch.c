@@ -116,6 +116,13 @@ static void add_renewal(const Batch *b, const Step *s, const Moment *moment, Ans
     tell_expiry(answer, moment, watch_left_renewed(b->watch, c->project, c->lease_ref.ticket, seconds));
 }
 
+/* Until when somebody else has it, by the lease clock. */
+static void add_holders_expiry(const Batch *b, const Step *s, const Moment *moment, Answer *answer) {
+    const RequestSlot *request = working_set_request(s->set, answer->lease_ref.ticket);
+    int64_t seconds = request != NULL && request->row.lease_seconds > 0 ? request->row.lease_seconds : 0;
+    tell_expiry(answer, moment, watch_left(b->watch, s->set->project_name, answer->lease_ref.ticket, seconds * 1000));
+}
+
 /* The parts of an answer that only the service can make, then its bytes. */
 static int finish_answer(Batch *b, const Step *s, const Moment *moment, Answer *answer) {
     Work *w = s->work;
@@ -124,6 +131,8 @@ static int finish_answer(Batch *b, const Step *s, const Moment *moment, Answer *
         return -ENOMEM;
     if (is_done && w->command.operation == OP_RENEW_LEASE)
         add_renewal(b, s, moment, answer);
+    if (answer->outcome == OUTCOME_LEASE_REQUIRED)
+        add_holders_expiry(b, s, moment, answer);
     if (answer->outcome == OUTCOME_QUEUED)
         answer->retry_after_seconds = w->is_draining    ? RETRY_AFTER_DRAIN_SECONDS
                                       : w->is_wait_over ? 0

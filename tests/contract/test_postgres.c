@@ -243,7 +243,10 @@ static void project_that_stays_locked_is_busy(void **state) {
     arena_init(&other.arena);
     make_project(w, "shop");
     begin(w, w->store, "shop");
-    (void)postgres_run(postgres_store(other.store)->connection, "SET lock_timeout = '10ms'"); /* less patience */
+    PGconn *session = postgres_store(other.store)->connection;
+    assert_int_equal(PQexitPipelineMode(session), 1);
+    (void)postgres_run(session, "SET lock_timeout = '10ms'"); /* less patience */
+    assert_int_equal(PQenterPipelineMode(session), 1);
     assert_int_equal(store_begin(other.store), 0);
     assert_int_equal(working_set_init(&other.set, &other.arena, slice_of("shop")), 0);
     WorkingSet *sets[] = {&other.set};

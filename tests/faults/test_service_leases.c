@@ -363,6 +363,33 @@ static void a_grant_nobody_comes_for_goes_to_the_next(void **state) {
     EXPECT(request(h, 'b', 600, 0), 202); /* it only lost its turn */
 }
 
+/* Its secret is genuine, and of nobody that is to be waited for: telling it the end of the next grant tells nobody. */
+static void the_secret_of_a_grant_taken_back_speaks_for_no_later_one(void **state) {
+    House *h = *state;
+    Lease lease = lease_of(request(h, 'a', 600, 0));
+    EXPECT(request(h, 'b', 600, 1), 202); /* polls, and never again */
+    EXPECT(release(h, &lease, "ok"), 200);
+    Lease taken_back = lease_of(request(h, 'b', 600, 0));
+    pass(h, 20);
+    Reply lost = renew(h, &taken_back);
+    assert_int_equal(lost.status, 410);
+    assert_string_equal(text(lost, "why"), "uncollected");
+    assert_string_not_equal(text(lost, "at"), "");
+    (void)forget(lost);
+    char body[BODY_SIZE];
+    Call waits;
+    start(h, &waits, OP_REQUEST_STACK, TRANSPORT_HTTP, request_body(body, 'b', 600, 25), true);
+    Lease again = lease_of(finish(&waits)); /* it only lost its turn */
+    EXPECT(renew(h, &again), 200);
+    EXPECT(control(h, OP_FORCE_RELEASE_STACK, "{\"project\":\"shop\",\"stackName\":\"test-1\"}"), 200);
+    EXPECT(renew(h, &taken_back), 410);
+    pass(h, 30);
+    EXPECT(request(h, 'c', 30, 0), 409);
+    EXPECT(renew(h, &again), 410);
+    pass(h, 15);
+    EXPECT(request(h, 'c', 30, 0), 200);
+}
+
 static void two_polls_of_one_request_get_one_answer(void **state) {
     House *h = *state;
     Lease lease = lease_of(request(h, 'a', 600, 0));
@@ -530,6 +557,7 @@ int main(void) {
         TEST(who_hangs_up_is_passed_over),
         TEST(who_hung_up_does_not_get_what_is_freed_at_the_same_moment),
         TEST(a_grant_nobody_comes_for_goes_to_the_next),
+        TEST(the_secret_of_a_grant_taken_back_speaks_for_no_later_one),
         TEST(two_polls_of_one_request_get_one_answer),
         TEST(a_cancelled_wait_is_told_and_lets_the_next_one_in),
         TEST(the_queue_survives_a_restart_in_its_order),

@@ -1,5 +1,6 @@
 """Exactly once, bound leases, retiring, a full pool: over both transports alike."""
 
+import datetime
 import json
 
 import pytest
@@ -76,12 +77,19 @@ def test_a_late_release_frees_nobody_elses(client, coordinator, key):
     assert listed["lease"]["generation"] == second["lease"]["generation"] and "lastDeployedCommit" not in listed
 
 
+def moment(text):
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
 def test_a_bound_lease_is_ended_by_its_secret_alone(client, coordinator, key):
     lease = ask(client, holder={"actor": "anna"}).body["lease"]["secret"]
     by_name = coordinator.http(key).call("releaseStack", {"stackName": "test-1"})
     assert (by_name.status, by_name.code) == (409, "lease-required") and "anna" in by_name.text
     deploy = coordinator.http(key).call("setLastDeployedCommit", {"stackName": "test-1", "lastDeployedCommit": "abc"})
     assert (deploy.status, deploy.code) == (409, "lease-required")
+    until = coordinator.http(key).call("listStacks").body["stacks"][0]["lease"]["expires"]
+    for refused in by_name, deploy:  # who holds it until when
+        assert abs(moment(until) - moment(refused.body["expires"])) < 60
     # The secret needs no key, and a bad key beside it is ignored.
     assert (
         client.call(

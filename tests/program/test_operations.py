@@ -285,7 +285,9 @@ def test_an_update_of_nothing_and_an_end_of_rest_say_the_way(coordinator):
     coordinator.admin("stack", "release", "shop", got.body["stackName"])
     done = coordinator.admin("stack", "release", "shop", got.body["stackName"], "--now", check=False)
     assert done.returncode != 0 and "stack restore" in done.stderr
-    coordinator.admin("stack", "restore", "shop", got.body["stackName"], "--now")
+    coordinator.admin("stack", "restore", "shop", got.body["stackName"], "--now", "--reason", "its job is dead")
+    rested = client.call("listEvents").body["events"][-1]
+    assert (rested["kind"], rested["by"], rested["note"]) == ("rested", "control", "its job is dead")
     assert (
         client.call("requestStack", {"branch": "c", "requestId": request_id(), "leaseSeconds": 300}).body["stackName"]
         == got.body["stackName"]

@@ -503,10 +503,8 @@ static ModelAnswer by_hand(Model *m, const ModelCommand *c) {
         return only(OUTCOME_WRONG_STATE);
     } else if (is_leased) {
         end(m, c->stack, RELEASE_BROKEN, WHY_FORCED, false, c->now);
-    } else if (c->operation == OP_QUARANTINE_STACK) {
-        move(s, STACK_QUARANTINED);
     } else {
-        move(s, STACK_AVAILABLE);
+        move(s, c->operation == OP_QUARANTINE_STACK ? STACK_QUARANTINED : STACK_AVAILABLE);
         if (c->now)
             rest(s);
     }

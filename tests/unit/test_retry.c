@@ -174,6 +174,24 @@ static void an_address_that_hangs_leaves_time_for_the_next(void **state) {
     client_reply_deinit(&w.reply);
 }
 
+/* Who waits in line must not be deaf for as long as a poll takes, each time. */
+static void the_address_that_answers_is_asked_first_from_then_on(void **state) {
+    (void)state;
+    static World w;
+    world_init(&w);
+    add_script(&w, &draining, 1);
+    add_script(&w, &endless, 1);
+    add_script(&w, &done, 1);
+    for (size_t i = 1; i <= 2; i++) {
+        assert_int_equal(call(&w, 60000, true), 0);
+        assert_int_equal(w.reply.status, 200);
+        assert_int_equal(w.fakes[0].at, 1);
+        assert_int_equal(w.fakes[1].at, 1);
+        assert_int_equal(w.fakes[2].at, i);
+    }
+    client_reply_deinit(&w.reply);
+}
+
 static void pauses_grow_stay_random_and_below_their_ceiling(void **state) {
     (void)state;
     static World w;
@@ -352,6 +370,7 @@ int main(void) {
         cmocka_unit_test(faults_are_repeated_until_there_is_an_answer),
         cmocka_unit_test(the_next_address_is_asked_before_any_pause),
         cmocka_unit_test(an_address_that_hangs_leaves_time_for_the_next),
+        cmocka_unit_test(the_address_that_answers_is_asked_first_from_then_on),
         cmocka_unit_test(pauses_grow_stay_random_and_below_their_ceiling),
         cmocka_unit_test(the_deadline_ends_it_and_the_last_reason_is_kept),
         cmocka_unit_test(a_try_never_outlasts_the_deadline),
