@@ -147,12 +147,22 @@ static int note(const Agent *agent, const StateFolder *folder, Session *session,
                       strerror(-r));
 }
 
+/* A project's maxHold may end it before the length that was asked for: what is timed is what there is. */
+static void heed_end(Grant *grant, const Answer *answer) {
+    int64_t left = answer->lease.expires_in_seconds;
+    int64_t *seconds = &grant->state.lease_seconds;
+    if (left != FIELD_ABSENT && *seconds != FIELD_ABSENT && left + 1 < *seconds) /* told in whole seconds */
+        *seconds = left > LEASE_SECONDS_MIN ? left : LEASE_SECONDS_MIN;
+}
+
 static void take_answer(Grant *grant) {
     const Answer *answer = &grant->reply.answer;
     grant->state.stack = answer->stack_name;
     grant->state.last_deployed_commit = answer->last_deployed_commit;
     grant->state.secret = answer->has_lease ? answer->lease.secret : SLICE_ABSENT;
     grant->state.generation = answer->has_lease ? answer->lease.generation : FIELD_ABSENT;
+    if (answer->has_lease)
+        heed_end(grant, answer);
 }
 
 /* After a failure that leaves open whether the stack was given to us. */
@@ -247,6 +257,7 @@ static int collect(Session *session, const Line *line, Grant *grant, const char 
         return GRANT_UNCOLLECTED;
     if (reply.outcome != OUTCOME_DONE)
         return reply_fail(agent, &reply, what);
+    heed_end(grant, &reply.answer);
     if (grant->state.is_joined && reply.answer.lease.expires_in_seconds == FIELD_ABSENT)
         grant->state.lease_seconds = FIELD_ABSENT; /* a plain one: its request was not this program's */
     return 0;

@@ -33,7 +33,11 @@ int lease_choice_find(const Agent *agent, const LeaseStates *leases, Slice name,
         bool is_meant = slice_is_absent(name) || slice_equal(lease->stack, name);
         if (slice_is_absent(lease->stack) || !is_meant)
             continue;
-        if (found != NULL && slice_is_absent(name))
+        bool is_same = found != NULL && slice_equal(lease->stack, found->stack);
+        if (is_same && !slice_is_absent(lease->lost_why))
+            continue; /* what a lost lease left behind is not meant where the stack was got again */
+        bool was_lost = is_same && !slice_is_absent(found->lost_why);
+        if (found != NULL && !was_lost && slice_is_absent(name))
             return ask_for_name(agent, leases);
         found = lease;
     }

@@ -47,6 +47,7 @@ int program_start(const Program *program, int argc, char *const argv[], void *va
     buffer_init(&text, TEXT_MAX);
     ensure_standard_descriptors();
     (void)signal(SIGPIPE, SIG_IGN); /* a peer that hangs up is an answer like another */
+    (void)signal(SIGCHLD, SIG_DFL); /* whoever started us may ignore it, and the kernel then keeps no exit status */
     json_guard_init();
     int r = options_parse(program, argc, argv, program_environment, values, parsed, &text);
     switch (r) {

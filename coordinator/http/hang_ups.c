@@ -1,6 +1,7 @@
 #include "http/hang_ups.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -71,7 +72,6 @@ void hang_ups_forget(HangUps *h, int fd) {
 }
 
 bool hang_ups_is_open(int fd) {
-    char byte;
-    ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    return n > 0 || (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR));
+    struct pollfd end = {.fd = fd, .events = POLLRDHUP}; /* whatever is still unread: TLS says farewell first */
+    return poll(&end, 1, 0) == 0;
 }

@@ -137,8 +137,11 @@ static int append(ChangeLog *log, Slice changes) {
         changes.len -= used;
     }
     int rc = write_slots(log, log->slot_count, slots, len);
-    if (rc != SQLITE_OK)
+    if (rc != SQLITE_OK) {
+        if ((rc & 0xff) != SQLITE_FULL)
+            log->number = head.number; /* the bytes may be there: what comes next must be newer */
         return rc;
+    }
     buffer_grew(&log->unsynced, len);
     log->slot_count += (int64_t)count;
     log->number = head.number;

@@ -57,7 +57,7 @@ int change_log_read(ChangeLog *log, uint64_t database, int64_t done, Buffer *byt
 void change_log_restart(ChangeLog *log, int64_t number);
 
 /* One transaction. An error code of SQLite's: then it is not in the log, but for a crash after a failure other than
- * SQLITE_FULL and SQLITE_NOMEM, which may bring it back until the next append. */
+ * SQLITE_FULL and SQLITE_NOMEM, which may bring it back until the next append or a restart behind it. */
 int change_log_append(ChangeLog *log, Slice changes) MUST_USE;
 
 /* Everything appended before the call is durable when it answers SQLITE_OK. */

@@ -116,6 +116,7 @@ int sqlite_append(SqliteStore *s) {
     if (r == STORE_FULL)
         s->flush_at = 0; /* that makes the log's room usable again, if the database has room */
     sqlite_rollback(&s->base);
+    s->is_unsettled |= r != STORE_FULL; /* it may have got there: nothing goes by it into the tables before a flush */
     return r == STORE_IO ? STORE_UNKNOWN : r;
 }
 

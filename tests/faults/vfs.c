@@ -229,6 +229,8 @@ static int file_write(sqlite3_file *f, const void *data, int amount, sqlite3_int
     int rc = planned(v, FAULT_WRITE);
     if (rc == SQLITE_FULL)
         (void)write_part(file, data, amount / 2, offset);
+    if (rc == SQLITE_IOERR)
+        (void)write_part(file, data, amount, offset);
     if (rc != SQLITE_OK)
         return rc;
     sqlite3_int64 size = 0;

@@ -30,7 +30,7 @@ FaultVfs *fault_vfs_new(const char *name);
 FaultVfs *fault_vfs_free(FaultVfs *v);
 
 /* The nth call of this kind from now on (1: the next) answers `code`; so do all later ones if `for_ever`. SQLITE_FULL on a
- * write leaves half of it. */
+ * write leaves half of it, SQLITE_IOERR all. */
 void fault_vfs_fail(FaultVfs *v, FaultCall call, int64_t nth, bool for_ever, int code);
 /* Heals: no call fails any more, there is room without end. */
 void fault_vfs_heal(FaultVfs *v);

@@ -6,6 +6,7 @@ import re
 import select
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -224,6 +225,43 @@ def test_a_command_is_stopped_before_its_lease_ends(tmp_path, clone, paused):
     assert "is about to end" in running.stderr.read()
     daemon.hang_up()
     assert daemon.stop() == 0
+
+
+def test_a_lease_is_timed_by_what_was_given_not_by_what_was_asked_for(tmp_path, clone, daemon):
+    """Else it would first be renewed, and its command stopped, long after its end by the project's max-hold."""
+    job = Job(Project(daemon, "--max-hold", "60s"), tmp_path, clone)
+    job.succeeds("request", "--lease", "10m")
+    (noted,) = [json.loads(p.read_text()) for p in job.files() if p.suffix == ".json"]
+    assert 55 <= noted["leaseSeconds"] <= 60
+
+
+def test_a_command_ends_also_where_the_exit_of_children_is_ignored(job):
+    """As below a parent that ignores SIGCHLD: it is inherited, and the kernel then keeps no exit status."""
+    ignoring = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", ignoring, AGENT, "run", "--", "sh", "-c", "exit 3"],
+        cwd=job.worktree, env=job.env, check=False, timeout=DEADLINE, capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == 3
+
+
+def test_what_a_lost_lease_left_behind_is_not_meant_where_its_stack_was_got_again(job, project):
+    """Which file is read last is chance."""
+
+    def lost():
+        return sum("lostWhy" in p.read_text() for p in job.files())
+
+    for left_behind in range(1, 5):
+        job.succeeds("request", "--lease", "2s")
+        project.daemon.admin("stack", "release", project.name, "test-1", "--now")
+        until(lambda wanted=left_behind: lost() == wanted, "the keeper notes it")
+        job.succeeds("request")
+        job.succeeds("check")
+        job.succeeds("check", "test-1")
+        job.succeeds("release")
+        assert project.states == {"test-1": "available"}
 
 
 def test_a_short_outage_stops_nothing(tmp_path, clone, paused):
