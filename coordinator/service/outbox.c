@@ -74,6 +74,7 @@ static void send_all(Outbox *o) {
     char reason[STORE_REASON_SIZE];
     Work *first = o->first;
     bool was_changed = o->is_changed;
+    uint64_t changes = o->changes;
     o->first = NULL;
     o->last = &o->first;
     o->is_changed = o->is_pushed = false;
@@ -86,6 +87,8 @@ static void send_all(Outbox *o) {
         o->o.on_failure(o->o.on_failure_arg, r, reason);
     hand_all_back(o, first, r);
     (void)pthread_mutex_lock(&o->mutex);
+    if (r == 0)
+        o->synced = changes;
     o->is_busy = false;
     o->is_changed |= r != 0;
     if (o->first != NULL) { /* put meanwhile, by whoever may not push any more */
@@ -128,10 +131,19 @@ void outbox_stop(Outbox *o) {
 
 /* ---- the worker's side ---- */
 
-void outbox_changed(Outbox *o) {
+uint64_t outbox_changed(Outbox *o) {
     (void)pthread_mutex_lock(&o->mutex);
     o->is_changed = true;
+    uint64_t number = ++o->changes;
     (void)pthread_mutex_unlock(&o->mutex);
+    return number;
+}
+
+bool outbox_has_synced(Outbox *o, uint64_t change) {
+    (void)pthread_mutex_lock(&o->mutex);
+    bool has_synced = change <= o->synced;
+    (void)pthread_mutex_unlock(&o->mutex);
+    return has_synced;
 }
 
 void outbox_put(Outbox *o, Work *work) {

@@ -27,10 +27,11 @@ typedef struct Outbox {
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t pushed, idle;
-    Work *first, **last; /* linked by shown.next */
-    bool is_changed;     /* something is committed and not synced */
-    bool is_pushed;      /* the thread is to sync */
-    bool is_busy;        /* somebody syncs and hands back */
+    Work *first, **last;      /* linked by shown.next */
+    bool is_changed;          /* something is committed and not synced */
+    uint64_t changes, synced; /* commits that changed something, and how many of them are durable */
+    bool is_pushed;           /* the thread is to sync */
+    bool is_busy;             /* somebody syncs and hands back */
     bool is_started, is_stopping;
 } Outbox;
 
@@ -40,8 +41,10 @@ int outbox_start(Outbox *outbox) MUST_USE;
 /* Hands everything back, then joins the thread. */
 void outbox_stop(Outbox *outbox);
 
-/* The rest is the worker's. Something was committed: what is put from now on waits for a sync. */
-void outbox_changed(Outbox *outbox);
+/* The rest is the worker's. Something was committed: what is put from now on waits for a sync. The commit's number. */
+uint64_t outbox_changed(Outbox *outbox);
+/* Whether the commit of this number (0: none) is durable. */
+bool outbox_has_synced(Outbox *outbox, uint64_t change);
 /* Ownership goes back to the transport, at once or after the sync; a sync that fails makes it a 503. */
 void outbox_put(Outbox *outbox, Work *work);
 /* At once, past all that wait: for answers that tell of nothing the store was asked for. */

@@ -43,6 +43,7 @@ typedef struct Entry {
     int64_t lease_end, hold_end, collect_end;
     int64_t renewals;       /* the row's count when it was seen last, or UNKNOWN: whatever it is now is news */
     int64_t promised_end;   /* as far as another coordinator may have told its holder, whatever maxHold says here */
+    uint64_t changed_in;    /* the commit that collected it, or changed its length */
     int64_t seconds, asked; /* its stored length, and the one it was granted with (after a start: the stored one) */
     /* A quiet stack. */
     int64_t quiet_until_ms; /* its name, so to say */
@@ -74,6 +75,7 @@ struct Watch {
     Entry *untold;
     int64_t queued;
     uint64_t round;
+    uint64_t change; /* number of the latest commit */
     Owner *reread;
     int64_t silent[SILENT_MAX]; /* coordinators; of more than these the requests wait for their 10 minutes */
     size_t silent_count;
@@ -433,6 +435,8 @@ static void follow_lease(Watch *w, const ProjectRow *project, const StackRow *ro
     else if (is_bound && row->renewals != loaded_renewals)
         e->lease_end = highest(e->lease_end, later(w->now, row->lease_seconds));
     e->renewals = row->renewals;
+    if (e->seconds != row->lease_seconds || (row->is_collected && e->collect_end != FOREVER))
+        e->changed_in = w->change;
     e->seconds = row->lease_seconds;
     if (row->is_collected)
         e->collect_end = FOREVER;
@@ -519,6 +523,15 @@ bool watch_may_renew(const Watch *w, Slice project, LeaseRef lease, int64_t seco
         return false;
     *number = e->number;
     return (seconds != FIELD_ABSENT ? seconds : e->asked) <= e->seconds;
+}
+
+void watch_note_change(Watch *w, uint64_t change) {
+    w->change = change;
+}
+
+uint64_t watch_changed_in(const Watch *w, Slice project, LeaseRef lease) {
+    const Entry *e = find_lease(w, project, lease.ticket);
+    return e != NULL ? e->changed_in : 0;
 }
 
 void watch_renewed(Watch *w, Slice project, LeaseRef lease, int64_t seconds) {

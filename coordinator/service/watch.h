@@ -55,6 +55,10 @@ size_t watch_due(Watch *watch, WatchDue *out, size_t max);
 /* Whether a renewal needs no decision: it is bound, collected, and asks for no more than its stored length. Then *number is
  * its stack. `seconds` FIELD_ABSENT: the length asked for at first. */
 bool watch_may_renew(const Watch *watch, Slice project, LeaseRef lease, int64_t seconds, int64_t *number);
+/* What is followed from now on was changed by the commit of this number (outbox_changed). */
+void watch_note_change(Watch *watch, uint64_t change);
+/* The commit which that permission rests on: a light renewal says no more than what is durable. 0: none since the start. */
+uint64_t watch_changed_in(const Watch *watch, Slice project, LeaseRef lease);
 /* It was renewed. */
 void watch_renewed(Watch *watch, Slice project, LeaseRef lease, int64_t seconds);
 /* Likewise, raising the count in its row to `renewals`. */

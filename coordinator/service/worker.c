@@ -214,7 +214,7 @@ static int run_batch(Worker *w, BatchInput *input) {
         atomic_store(&w->is_store_away, false);
         tick_after_reading(w);
         if (w->batch.is_changed)
-            outbox_changed(&w->outbox);
+            watch_note_change(w->watch, outbox_changed(&w->outbox));
         const Publisher p = {.metrics = w->o.metrics,
                              .snapshots = w->o.snapshots,
                              .keys = w->o.gate.keys,
@@ -432,7 +432,10 @@ static void answer_renewal(Worker *w, Work *work) {
     (void)work_answer(work, &answer);
     snapshots_drop(w->o.snapshots, c->project);
     FAILPOINT("renewed");
-    outbox_hand_back(&w->outbox, work);
+    if (outbox_has_synced(&w->outbox, watch_changed_in(w->watch, c->project, c->lease_ref)))
+        outbox_hand_back(&w->outbox, work);
+    else
+        outbox_put(&w->outbox, work); /* it rests on what is not durable yet */
 }
 
 /* A renewal that changes nothing is memory's alone: no COMMIT, and it works while the disk is full. Where others watch the

@@ -263,6 +263,30 @@ static void renewals_do_not_wait_for_what_cannot_become_durable(void **state) {
     EXPECT(renew(h, &lease), 200);
 }
 
+/* The repeat of a longer or a collecting one that was refused changes nothing any more, and promises as much. */
+static void a_repeated_renewal_waits_for_what_the_first_one_changed(void **state) {
+    House *h = *state;
+    Lease lease = lease_of(request(h, 'a', 10, 0));
+    char longer[BODY_SIZE];
+    (void)snprintf(longer, sizeof longer, "{\"lease\":\"%s\",\"leaseSeconds\":500}", lease.secret);
+    wrap_store_fail(h->store, WRAP_SYNC, 1, STORE_UNKNOWN, true);
+    for (int i = 0; i < 2; i++)
+        EXPECT(ask(h, OP_RENEW_LEASE, longer), 503);
+    wrap_store_heal(h->store);
+    EXPECT(ask(h, OP_RENEW_LEASE, longer), 200);
+    EXPECT(release(h, &lease, "ok"), 200);
+
+    lease = lease_of(request(h, 'b', 300, 0));
+    EXPECT(request(h, 'c', 300, 1), 202); /* polls */
+    EXPECT(release(h, &lease, "ok"), 200);
+    lease = lease_of(request(h, 'c', 300, 0));
+    wrap_store_fail(h->store, WRAP_SYNC, 1, STORE_UNKNOWN, true);
+    for (int i = 0; i < 2; i++)
+        EXPECT(renew(h, &lease), 503);
+    wrap_store_heal(h->store);
+    EXPECT(renew(h, &lease), 200);
+}
+
 static void a_release_hands_the_stack_to_who_waits_at_once(void **state) {
     House *h = *state;
     Lease first = lease_of(request(h, 'a', 30, 0));
@@ -551,6 +575,7 @@ int main(void) {
         TEST(a_pause_and_a_step_of_wall_time_take_two_seconds_at_most),
         TEST(renewals_work_and_nothing_is_lost_while_the_store_fails),
         TEST(renewals_do_not_wait_for_what_cannot_become_durable),
+        TEST(a_repeated_renewal_waits_for_what_the_first_one_changed),
         TEST(a_release_hands_the_stack_to_who_waits_at_once),
         TEST(a_long_poll_that_ends_says_the_place_and_to_come_again_now),
         TEST(first_come_first_served_and_newcomers_do_not_overtake),
