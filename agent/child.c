@@ -282,13 +282,16 @@ int child_run(const Agent *agent, StopSignals *signals, Renewal *renewal, int he
     int r = open_ends(&child);
     if (r != 0)
         return r;
+    r = guard_start(&child.guard, held_fd);
+    if (r != 0)
+        return r;
     r = spawn(words, environment, signals, &child.group);
     if (r == -ENOMEM || r == -EAGAIN)
         return r;
     if (r != 0)
         return cannot_start(agent, words[0], r, end);
     end->is_started = true;
-    r = guard_start(&child.guard, child.group, held_fd);
+    r = guard_watch(&child.guard, child.group);
     if (r == 0)
         r = watch_leader(&child);
     lend_terminal(&child);

@@ -41,17 +41,24 @@ static bool end_group(pid_t group, int number) {
     return false;
 }
 
-static void watch(pid_t group) {
-    char byte;
+static ssize_t hear(void *out, size_t size) {
     ssize_t length;
     do
-        length = read(PIPE_FD, &byte, sizeof byte);
+        length = read(PIPE_FD, out, size);
     while (length < 0 && errno == EINTR);
-    if (length == 0 && !end_group(group, SIGTERM))
+    return length;
+}
+
+static void watch(void) {
+    pid_t group = 0;
+    char byte;
+    if (hear(&group, sizeof group) != (ssize_t)sizeof group)
+        return; /* no command was started */
+    if (hear(&byte, sizeof byte) == 0 && !end_group(group, SIGTERM))
         (void)end_group(group, SIGKILL);
 }
 
-int guard_start(Guard *guard, pid_t group, int held_fd) {
+int guard_start(Guard *guard, int held_fd) {
     int ends[2];
     *guard = GUARD_NONE;
     if (pipe2(ends, O_CLOEXEC) < 0)
@@ -60,7 +67,7 @@ int guard_start(Guard *guard, pid_t group, int held_fd) {
     if (pid == 0) {
         (void)setsid(); /* what is meant for our group is not for the guard */
         if (keep_two(ends[0], held_fd))
-            watch(group);
+            watch();
         _exit(0);
     }
     int r = pid < 0 ? -errno : 0;
@@ -70,6 +77,11 @@ int guard_start(Guard *guard, pid_t group, int held_fd) {
     else
         (void)close(ends[1]);
     return r;
+}
+
+int guard_watch(const Guard *guard, pid_t group) {
+    ssize_t length = write(guard->fd, &group, sizeof group);
+    return length == (ssize_t)sizeof group ? 0 : length < 0 ? -errno : -EIO;
 }
 
 void guard_end(Guard *guard) {

@@ -2,8 +2,8 @@
  * A process that is there for the case that ours is killed (SIGKILL, memory that ran out): then nobody is left who renews the
  * lease and stops the command, so it stops the command's group.
  *
- *     guard_start ──► waits ──┬── guard_end: ends
- *                             └── our end of the pipe is closed by nobody but our death: TERM, a moment later KILL; ends
+ *     guard_start ──► guard_watch ──┬── guard_end: ends
+ *                                   └── our end of the pipe is closed by nobody but our death: TERM, a moment later KILL; ends
  */
 #pragma once
 
@@ -18,6 +18,8 @@ typedef struct Guard {
 #define GUARD_NONE ((Guard){.fd = -1})
 
 /* It keeps `held_fd` open, and with it the lock on that folder, until the group has ended. 0 | -errno. */
-int guard_start(Guard *guard, pid_t group, int held_fd) MUST_USE;
+int guard_start(Guard *guard, int held_fd) MUST_USE;
+/* Of which group. The guard is there before it, so that no more than this call is between a command and its guard. */
+int guard_watch(const Guard *guard, pid_t group) MUST_USE;
 /* Takes GUARD_NONE too. */
 void guard_end(Guard *guard);

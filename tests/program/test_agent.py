@@ -602,8 +602,8 @@ def test_a_killed_run_takes_its_command_along_and_release_gives_back(job, projec
 
 
 def test_a_killed_run_whose_lease_is_over_fails_nobodys_release(job, project):
-    running = job.start("run", "--", "sleep", "60", start_new_session=True)
-    until(lambda: project.states == {"test-1": "leased"}, "it has a stack")
+    running = job.start("run", "--", "sh", "-c", "echo runs; exec sleep 60", start_new_session=True)
+    assert running.stdout.readline() == "runs\n"
     running.kill()
     running.communicate()
     project.daemon.admin("stack", "release", project.name, "test-1", "--now")
