@@ -19,7 +19,8 @@ typedef struct Guard {
 
 /* It keeps `held_fd` open, and with it the lock on that folder, until the group has ended. 0 | -errno. */
 int guard_start(Guard *guard, int held_fd) MUST_USE;
-/* Of which group. The guard is there before it, so that no more than this call is between a command and its guard. */
+/* Of which group. The guard is there before it, so that no more than this call is between a command and its guard: whoever
+ * is killed in that moment leaves the command behind. */
 int guard_watch(const Guard *guard, pid_t group) MUST_USE;
 /* Takes GUARD_NONE too. */
 void guard_end(Guard *guard);

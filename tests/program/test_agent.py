@@ -581,12 +581,19 @@ def is_alive(pid):
         return False
 
 
+def is_guarded(running):
+    """The guard is told of the command before the agent watches it, by a pidfd."""
+    names = [os.readlink(fd) for fd in pathlib.Path(f"/proc/{running.pid}/fd").iterdir() if fd.is_symlink()]
+    return any("pidfd" in name for name in names)
+
+
 @pytest.mark.parametrize("ignored", ["", "trap '' TERM;"])
 def test_a_killed_run_takes_its_command_along_and_release_gives_back(job, project, tmp_path, ignored):
     marker = tmp_path / "runs"
     script = f'{ignored} sleep 60 & echo $$ $! > "$0.new"; mv "$0.new" "$0"; wait; sleep 60'
     running = job.start("run", "--", "sh", "-c", script, marker, start_new_session=True)
     pids = until(lambda: marker.exists() and marker.read_text(), "the command runs").split()
+    until(lambda: is_guarded(running), "its guard knows it")
     running.kill()
     out, _ = running.communicate()  # nobody keeps its output open
     until(lambda: not any(is_alive(pid) for pid in pids), "all of it has ended")
@@ -604,6 +611,7 @@ def test_a_killed_run_takes_its_command_along_and_release_gives_back(job, projec
 def test_a_killed_run_whose_lease_is_over_fails_nobodys_release(job, project):
     running = job.start("run", "--", "sh", "-c", "echo runs; exec sleep 60", start_new_session=True)
     assert running.stdout.readline() == "runs\n"
+    until(lambda: is_guarded(running), "its guard knows it")
     running.kill()
     running.communicate()
     project.daemon.admin("stack", "release", project.name, "test-1", "--now")
