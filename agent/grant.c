@@ -147,22 +147,12 @@ static int note(const Agent *agent, const StateFolder *folder, Session *session,
                       strerror(-r));
 }
 
-/* A project's maxHold may end it before the length that was asked for: what is timed is what there is. */
-static void heed_end(Grant *grant, const Answer *answer) {
-    int64_t left = answer->lease.expires_in_seconds;
-    int64_t *seconds = &grant->state.lease_seconds;
-    if (left != FIELD_ABSENT && *seconds != FIELD_ABSENT && left + 1 < *seconds) /* told in whole seconds */
-        *seconds = left > LEASE_SECONDS_MIN ? left : LEASE_SECONDS_MIN;
-}
-
 static void take_answer(Grant *grant) {
     const Answer *answer = &grant->reply.answer;
     grant->state.stack = answer->stack_name;
     grant->state.last_deployed_commit = answer->last_deployed_commit;
     grant->state.secret = answer->has_lease ? answer->lease.secret : SLICE_ABSENT;
     grant->state.generation = answer->has_lease ? answer->lease.generation : FIELD_ABSENT;
-    if (answer->has_lease)
-        heed_end(grant, answer);
 }
 
 /* After a failure that leaves open whether the stack was given to us. */
@@ -237,12 +227,21 @@ static Line line_of(const Agent *agent, const StopSignals *signals) {
                   .told_position = FIELD_ABSENT};
 }
 
+/* A project's maxHold may end it before the length that was asked for: what is timed is what there is. By a renewal, which
+ * asks for all of it; the answer to a repeated request tells what the first one has left. */
+static void heed_end(Grant *grant, const Answer *renewed) {
+    int64_t left = renewed->lease.expires_in_seconds;
+    int64_t *seconds = &grant->state.lease_seconds;
+    if (left != FIELD_ABSENT && *seconds != FIELD_ABSENT && left + 1 < *seconds) /* told in whole seconds */
+        *seconds = left > LEASE_SECONDS_MIN ? left : LEASE_SECONDS_MIN;
+}
+
 enum { GRANT_UNCOLLECTED = INT_MIN }; /* no errno */
 
 /*
  * The renewal that collects a grant from the queue (any may be one: a proxy that repeats a request hands on the answer to
- * its second arrival), and tells whether a joined lease lives. 0: it is ours | an exit code,
- * said | -errno | GRANT_UNCOLLECTED: this came too late, so what the request is now has to be asked again.
+ * its second arrival), and tells whether a joined lease lives. 0: it is ours | an exit code, said | -errno |
+ * GRANT_UNCOLLECTED: this came too late, so what the request is now has to be asked again.
  */
 static int collect(Session *session, const Line *line, Grant *grant, const char *what) {
     const Agent *agent = session->agent;
@@ -272,6 +271,8 @@ static int take_grant(Session *session, const StateFolder *folder, StopSignals *
     if (r != 0 || slice_is_absent(grant->state.secret))
         return r;
     r = collect(session, line, grant, "request");
+    if (r == 0)
+        return note(session->agent, folder, session, grant); /* the keeper goes by it */
     if (r == -ECANCELED)
         return stop(session, folder, signals, grant);
     /* What a lost lease leaves behind is known; else taking the request back ends it, whatever it is. */

@@ -27,9 +27,8 @@ enum {
     STORE_CONFLICT = 6,     /* a row was not as loaded: rolled back; a bug on SQLite, a retry elsewhere */
     STORE_BROKEN = 7,       /* this store can no longer promise anything: the process must end */
     STORE_NOT_FOUND = 8,
-    STORE_DONE = 9, /* a stepwise job (backup, prune) has finished */
-    STORE_BUSY =
-        10, /* another session keeps a row locked: waited long enough; rolled back for certain, nothing happened */
+    STORE_DONE = 9,  /* a stepwise job (backup, prune) has finished */
+    STORE_BUSY = 10, /* another session keeps a row locked: rolled back for certain, nothing happened */
 };
 
 typedef struct StoreOptions {

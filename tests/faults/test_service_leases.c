@@ -167,15 +167,20 @@ static void ask_with(House *h, const char *key) {
     (void)snprintf(h->key, sizeof h->key, "%s", key);
 }
 
+/* The keys of the one there is, and of another one. */
+static void two_projects(House *h, char *shop, char *mall) {
+    (void)snprintf(shop, sizeof h->key, "%s", h->key);
+    Reply made = control(h, OP_CREATE_PROJECT, "{\"project\":\"mall\",\"maxStacks\":1,\"expiryGraceSeconds\":0}");
+    assert_int_equal(made.status, 200);
+    (void)snprintf(mall, sizeof h->key, "%s", text(made, "key"));
+    (void)forget(made);
+}
+
 /* Both projects count their stacks and tickets from one, and are asked under the same ids at the same moments. */
 static void what_time_ends_in_one_project_touches_no_other(void **state) {
     House *h = *state;
     char shop[sizeof h->key], mall[sizeof h->key];
-    (void)snprintf(shop, sizeof shop, "%s", h->key);
-    Reply made = control(h, OP_CREATE_PROJECT, "{\"project\":\"mall\",\"maxStacks\":1,\"expiryGraceSeconds\":0}");
-    assert_int_equal(made.status, 200);
-    (void)snprintf(mall, sizeof mall, "%s", text(made, "key"));
-    (void)forget(made);
+    two_projects(h, shop, mall);
     Call shop_waits, mall_waits;
     Lease ours = lease_of(request(h, 'a', 20, 0));
     ask_with(h, mall);
@@ -534,11 +539,7 @@ static void nobody_loses_a_lease_on_a_session_newer_than_what_was_read(void **st
 static void a_project_somebody_keeps_locked_holds_up_no_other(void **state) {
     House *h = *state;
     char shop[sizeof h->key], mall[sizeof h->key];
-    (void)snprintf(shop, sizeof shop, "%s", h->key);
-    Reply made = control(h, OP_CREATE_PROJECT, "{\"project\":\"mall\",\"maxStacks\":1,\"expiryGraceSeconds\":0}");
-    assert_int_equal(made.status, 200);
-    (void)snprintf(mall, sizeof mall, "%s", text(made, "key"));
-    (void)forget(made);
+    two_projects(h, shop, mall);
     Lease ours = lease_of(request(h, 'a', 20, 0));
     ask_with(h, mall);
     EXPECT(request(h, 'a', 20, 0), 200);

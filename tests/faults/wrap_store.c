@@ -61,7 +61,7 @@ static int wrap_begin(Store *store) {
 static bool is_locked(const WrapStore *w, WorkingSet *const *sets, size_t count) {
     const char *locked = atomic_load(&w->locked);
     for (size_t i = 0; locked != NULL && i < count; i++)
-        if (slice_equal(sets[i]->project.name, slice_of(locked)))
+        if (slice_equal(sets[i]->project_name, slice_of(locked)))
             return true;
     return false;
 }
