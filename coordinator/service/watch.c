@@ -467,8 +467,7 @@ static void follow_quiet(Watch *w, const ProjectRow *project, const StackRow *ro
     e->quiet_until_ms = row->quiet_until_ms;
     e->rest_ms = row->quiet_seconds * 1000;
     e->quiet_end = w->now + untold_ms + e->rest_ms;
-    /* Where it was granted in the same transaction, its ticket may have been told of an earlier grant's loss there. */
-    if (row->quiet_ticket != 0 && untold_ms > 0 && !is_granted)
+    if (row->quiet_ticket != 0 && untold_ms > 0)
         set_untold(w, e);
     e->round = w->round;
     put(w, e);

@@ -252,7 +252,8 @@ static void project_that_stays_locked_is_busy(void **state) {
     WorkingSet *sets[] = {&other.set};
     assert_int_equal(store_load(other.store, sets, 1), STORE_BUSY);
     store_rollback(other.store);
-    store_rollback(w->store);
+    store_rollback(w->store); /* the server comes to it when it comes to it */
+    wait_until("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'", "0");
     begin(&other, other.store, "shop"); /* the session goes on */
     assert_true(other.set.is_project_loaded);
     store_rollback(other.store);
@@ -468,16 +469,18 @@ static void commit_cancelled_in_its_wait_waits_again(void **state) {
 static void commit_that_no_standby_has_is_never_acknowledged(void **state) {
     World *w = *state;
     Call call;
-    postgres_store(w->store)->answer_ms = 300;
-    postgres_store(w->store)->doubt_ms = 300;
+    PostgresStore *s = postgres_store(w->store);
     make_project(w, "shop");
     want_standby("nobody");
     begin(w, w->store, "shop");
     add_stack(w, 1);
     assert_int_equal(save(w), 0);
+    s->answer_ms = s->doubt_ms = 300;
     start(&call, w, run_commit);
     assert_int_equal(result_of(&call), STORE_UNKNOWN);
     assert_int_equal(store_begin(w->store), STORE_IO); /* nobody decides anything on top of it */
+    s->answer_ms = STORE_ANSWER_MS;
+    s->doubt_ms = STORE_DOUBT_MS;
     want_standby("");
     wait_for_standby_waits("0");
     /* It did happen, and what this process remembers does not know. */

@@ -281,11 +281,11 @@ static void begin_quiet(const Model *m, ModelStack *s, const ModelRequest *r, Re
     s->quiet_ticket = r != NULL && r->is_joined ? 0 : s->ticket;
     int64_t untold = why == WHY_FORCED ? highest(lowest(s->lease_end, s->hold_end) - m->now, 0) : 0;
     s->stored_untold_ms = why == WHY_FORCED ? s->lease_seconds * INT64_C(1000) : 0;
-    bool is_seen = s->granted_in != m->batch; /* or nobody knows what it had left, nor who was told of it */
+    bool is_seen = s->granted_in != m->batch; /* or nobody knows what it had left */
     untold = is_seen ? lowest(untold, s->stored_untold_ms) : s->stored_untold_ms;
     s->is_quiet = has_quiet;
     s->rest_ms = rest;
-    s->is_untold = s->quiet_ticket != 0 && untold > 0 && is_seen;
+    s->is_untold = s->quiet_ticket != 0 && untold > 0;
     s->quiet_end = m->now + untold + rest;
     s->due_told = -FOREVER;
 }
@@ -375,16 +375,20 @@ static ModelAnswer cancel_request(Model *m, const ModelCommand *c) {
 
 /* ---- By the holder ---- */
 
+static ModelAnswer lost(RequestWhy why) {
+    return (ModelAnswer){.outcome = OUTCOME_LEASE_LOST, .why = why, .commit = MODEL_NONE};
+}
+
 /* Whoever is told that his lease is over stops, and need not be waited for any longer. */
-static ModelAnswer lost(Model *m, const ModelCommand *c, const ModelRequest *r) {
+static ModelAnswer tell_lost(Model *m, const ModelRequest *r) {
     for (int n = 1; n < MODEL_STACKS; n++) {
         ModelStack *s = &m->stacks[n];
-        if (!s->exists || !s->is_quiet || !s->is_untold || s->quiet_ticket != c->ticket)
+        if (!s->exists || !s->is_quiet || !s->is_untold || s->quiet_ticket != r->ticket)
             continue;
         s->is_untold = false;
         s->quiet_end = lowest(s->quiet_end, m->now + s->rest_ms);
     }
-    return (ModelAnswer){.outcome = OUTCOME_LEASE_LOST, .why = r != NULL ? r->why : WHY_NONE, .commit = MODEL_NONE};
+    return lost(r->why);
 }
 
 /* The request whose lease a command names, or the refusal. */
@@ -392,12 +396,12 @@ static ModelAnswer find_lease(Model *m, const ModelCommand *c, ModelRequest **ou
     ModelRequest *r = model_request(m, c->ticket);
     *out = NULL;
     if (r == NULL || r->generation != c->generation || r->state == REQUEST_QUEUED)
-        return lost(m, c, NULL);
+        return lost(WHY_NONE); /* of another grant; it says nothing of this one */
     if (c->operation != OP_RENEW_LEASE && r->stack != c->stack)
         return only(OUTCOME_FORBIDDEN);
     *out = r;
     bool is_repeat = c->operation == OP_RELEASE_STACK && r->is_own_release && r->state == REQUEST_OVER;
-    return r->state == REQUEST_LIVE || is_repeat ? only(OUTCOME_DONE) : lost(m, c, r);
+    return r->state == REQUEST_LIVE || is_repeat ? only(OUTCOME_DONE) : tell_lost(m, r);
 }
 
 /* The stack that release and deploy may go on with, or the refusal. */

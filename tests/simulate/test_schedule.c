@@ -49,6 +49,8 @@ static const struct {
     {2, 20000}, /* a renewal without a length took the longest one ever asked for */
     /* told of an earlier grant's loss, and granted and forced in the same go: the quiet ended as if told of that */
     {13313329947425261016u, 3000},
+    /* the model took it for told when a secret of a grant that was taken back was refused */
+    {14911999411150810253u, 20000},
 };
 
 /* An operation that waits: a connection. */
@@ -378,7 +380,7 @@ static void note_ends(Schedule *s, const ModelCommand *c, const ModelAnswer *a) 
     bool is_done = a->outcome == OUTCOME_DONE;
     if (c->operation == OP_RELEASE_STACK && is_done && c->ticket != 0)
         stop_believing(s, c->ticket);
-    if (a->outcome == OUTCOME_LEASE_LOST && (r == NULL || !r->is_joined))
+    if (a->outcome == OUTCOME_LEASE_LOST && (r == NULL || (r->generation == c->generation && !r->is_joined)))
         stop_believing(s, c->ticket);
     if (c->now && is_done)
         s->beliefs[c->stack].until_ms = 0;
