@@ -33,12 +33,13 @@ typedef struct Child {
     int terminal; /* a descriptor of the terminal that we lend it; -1: none */
     const Agent *agent;
     StopSignals *signals;
-    Renewal *renewal;
+    const ChildLease *lease;
     ChildEnd *end;
     Wake wake;     /* signals to us, the leader's end, a point in time: what also cuts a renewal short */
     int ended_fd;  /* SIGCHLD */
     int leader_fd; /* a pidfd; -1: this kernel has none, so its end waits for a renewal that is under way */
     Guard guard;
+    bool is_let_go;  /* the lease is lost, or given back by the command: it is not renewed any more */
     int64_t kill_ms; /* boot_ms; CLOCK_FOREVER: it is not to be killed */
 } Child;
 
@@ -143,13 +144,13 @@ static void signal_group(const Child *child, int number) {
 /* ---- the lease ---- */
 
 static void stop_for_lease(Child *child, int64_t kill_ms) {
-    child->end->is_lease_lost = true;
+    child->is_let_go = child->end->is_lease_lost = true;
     child->kill_ms = kill_ms < child->kill_ms ? kill_ms : child->kill_ms;
     signal_group(child, SIGTERM);
 }
 
 static void stop_lost(Child *child, int64_t now_ms) {
-    (void)reply_fail(child->agent, &child->renewal->reply, "LOST: the command is stopped");
+    (void)reply_fail(child->agent, &child->lease->renewal->reply, "LOST: the command is stopped");
     stop_for_lease(child, now_ms + LOST_KILL_MS);
 }
 
@@ -158,24 +159,28 @@ static void stop_unrenewed(Child *child) {
         child->agent, EXIT_BROKEN,
         "the lease of %.*s is about to end (it could not be renewed in time, or the project's --max-hold is "
         "reached): the command is stopped before",
-        SLICE_PRINT(child->renewal->stack));
-    stop_for_lease(child, lease_times_kill(&child->renewal->times));
+        SLICE_PRINT(child->lease->renewal->stack));
+    stop_for_lease(child, lease_times_kill(&child->lease->renewal->times));
 }
 
 /* One try, unless something else has to be attended to. Once the command is being stopped for it the lease is let go. */
 static void renew(Child *child) {
-    const LeaseTimes *times = &child->renewal->times;
-    int64_t term_ms = lease_times_term(times);
+    Renewal *renewal = child->lease->renewal;
+    int64_t term_ms = lease_times_term(&renewal->times);
     wake_at(&child->wake, term_ms < child->kill_ms ? term_ms : child->kill_ms);
-    if (renewal_try(child->renewal, child->wake.fd) == RENEWAL_LOST)
+    if (renewal_try(renewal, child->wake.fd) != RENEWAL_LOST)
+        return;
+    if (renewal_was_given_back(renewal, child->lease->folder, child->lease->request_id))
+        child->is_let_go = true;
+    else
         stop_lost(child, clock_boot_ms(child->agent->clock));
 }
 
 /* When something has to be done next, by the clock alone. */
 static int64_t next_ms(const Child *child) {
-    const LeaseTimes *times = &child->renewal->times;
+    const LeaseTimes *times = &child->lease->renewal->times;
     int64_t term_ms = lease_times_term(times);
-    int64_t lease_ms = child->end->is_lease_lost ? CLOCK_FOREVER : times->next_ms < term_ms ? times->next_ms : term_ms;
+    int64_t lease_ms = child->is_let_go ? CLOCK_FOREVER : times->next_ms < term_ms ? times->next_ms : term_ms;
     return lease_ms < child->kill_ms ? lease_ms : child->kill_ms;
 }
 
@@ -185,11 +190,12 @@ static void do_what_is_due(Child *child) {
         child->kill_ms = CLOCK_FOREVER;
         (void)kill(-child->group, SIGKILL);
     }
-    if (child->end->is_lease_lost)
+    const LeaseTimes *times = &child->lease->renewal->times;
+    if (child->is_let_go)
         return;
-    if (now_ms >= lease_times_term(&child->renewal->times))
+    if (now_ms >= lease_times_term(times))
         stop_unrenewed(child);
-    else if (now_ms >= child->renewal->times.next_ms)
+    else if (now_ms >= times->next_ms)
         renew(child);
 }
 
@@ -263,14 +269,14 @@ static int give_up(Child *child, int error) {
     return error;
 }
 
-int child_run(const Agent *agent, StopSignals *signals, Renewal *renewal, int held_fd, char *const *environment,
+int child_run(const Agent *agent, StopSignals *signals, const ChildLease *lease, char *const *environment,
               ChildEnd *end) {
     const char *const *words = agent->arguments;
     OWN(child_deinit)
     Child child = {.terminal = -1,
                    .agent = agent,
                    .signals = signals,
-                   .renewal = renewal,
+                   .lease = lease,
                    .end = end,
                    .wake = WAKE_CLOSED,
                    .ended_fd = -1,
@@ -282,7 +288,7 @@ int child_run(const Agent *agent, StopSignals *signals, Renewal *renewal, int he
     int r = open_ends(&child);
     if (r != 0)
         return r;
-    r = guard_start(&child.guard, held_fd);
+    r = guard_start(&child.guard, lease->folder->fd);
     if (r != 0)
         return r;
     r = spawn(words, environment, signals, &child.group);

@@ -1,6 +1,7 @@
 /*
  * One command in a process group of its own: started, given the terminal, told to stop, and its leftovers stopped. Meanwhile
- * the lease it works under is renewed; when that is lost, or not to be kept, the command ends before the lease does.
+ * the lease it works under is renewed; when that is lost, or not to be kept, the command ends before the lease does. When the
+ * command itself has given the lease back, it goes on without.
  */
 #pragma once
 
@@ -15,7 +16,13 @@ typedef struct ChildEnd {
     bool is_lease_lost;   /* it was stopped since its lease was lost, or could not be renewed in time */
 } ChildEnd;
 
+typedef struct ChildLease {
+    Renewal *renewal;
+    const StateFolder *folder; /* its file's, which is gone once it was given back */
+    Slice request_id;
+} ChildLease;
+
 /* The agent's arguments, the first looked up in PATH. 0: it has ended, and with it its whole process group | -errno:
- * likewise, but nothing of `end` is known. If we are killed, it is ended by a guard, which keeps `held_fd` open until then. */
-int child_run(const Agent *agent, StopSignals *signals, Renewal *renewal, int held_fd, char *const *environment,
+ * likewise, but nothing of `end` is known. If we are killed, it is ended by a guard, which keeps the folder open until then. */
+int child_run(const Agent *agent, StopSignals *signals, const ChildLease *lease, char *const *environment,
               ChildEnd *end) MUST_USE;

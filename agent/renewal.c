@@ -2,6 +2,7 @@
 #include "agent/renewal.h"
 
 #include <errno.h>
+#include <poll.h>
 
 #include "agent/limits.h"
 
@@ -80,4 +81,17 @@ int renewal_try(Renewal *renewal, int cancel_fd) {
     }
     take_failure(renewal);
     return RENEWAL_FAILED;
+}
+
+bool renewal_was_given_back(const Renewal *renewal, const StateFolder *folder, Slice request_id) {
+    if (!slice_equal_text(reply_text(renewal->reply.raw.json, "why"), "released"))
+        return false;
+    const Clock *clock = renewal->session->agent->clock;
+    int64_t until_ms = clock_boot_ms(clock) + GIVING_BACK_MS;
+    while (lease_state_exists(folder, request_id)) {
+        if (clock_boot_ms(clock) >= until_ms)
+            return false;
+        (void)poll(NULL, 0, GIVING_BACK_MS / 20);
+    }
+    return true;
 }

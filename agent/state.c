@@ -285,7 +285,7 @@ int lease_state_change(const StateFolder *folder, Slice request_id, void (*chang
 bool lease_state_exists(const StateFolder *folder, Slice request_id) {
     char name[NAME_SIZE];
     file_name(request_id, name);
-    return faccessat(folder->fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    return faccessat(folder->fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
 }
 
 int lease_log_open(const StateFolder *folder, Slice request_id, bool is_made) {

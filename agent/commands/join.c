@@ -5,6 +5,16 @@
 #include "agent/keeper.h"
 #include "protocol/rules.h"
 
+/* A job that is not told the name, or that keeps nothing alive, has not joined: nothing is left that `check` would believe. */
+static int hand_out(const Agent *agent, const StateFolder *folder, const Grant *grant, const JobProcess *job) {
+    int r = grant_print(agent, grant);
+    if (r == 0 && grant->state.lease_seconds != FIELD_ABSENT) /* a plain lease needs nobody */
+        r = keeper_start(agent, folder, &grant->state, job);
+    if (r != 0 && grant->state.is_joined)
+        (void)(lease_state_remove(folder, grant->request_id) == 0); /* that it failed is said already */
+    return r;
+}
+
 int command_join(const Agent *agent) {
     OWN(session_close) Session session = {.agent = agent};
     OWN(state_folder_close) StateFolder folder = STATE_FOLDER_CLOSED;
@@ -33,8 +43,5 @@ int command_join(const Agent *agent) {
         r = stop_signals_open(&signals);
     if (r == 0)
         r = grant_join(&session, &folder, &signals, &grant);
-    if (r == 0)
-        r = grant_print(agent, &grant);
-    bool is_kept = r == 0 && grant.state.lease_seconds != FIELD_ABSENT; /* a plain lease needs nobody */
-    return is_kept ? keeper_start(agent, &folder, &grant.state, &job) : r;
+    return r == 0 ? hand_out(agent, &folder, &grant, &job) : r;
 }

@@ -108,13 +108,12 @@ static void mark_lost(LeaseState *state, const void *arg) {
     state->lost_at = reply_text(said, "at");
 }
 
-/* Loud, and where the job's next `check` finds it. A release that was faster has removed the file: then it is no loss. */
+/* Loud, and where the job's next `check` finds it. */
 static int end_lost(Keeper *k) {
     OWN(buffer_deinit) Buffer reason;
     buffer_init(&reason, REASON_MAX);
     const Reply *reply = &k->renewal.reply;
-    bool is_released = slice_equal_text(reply_text(reply->raw.json, "why"), "released");
-    if (is_released && !lease_state_exists(&k->folder, k->request_id))
+    if (renewal_was_given_back(&k->renewal, &k->folder, k->request_id))
         return 0;
     int r = lease_state_change(&k->folder, k->request_id, mark_lost, reply->raw.json, &reason);
     if (r < 0)

@@ -5,12 +5,23 @@
 #include "agent/keeper.h"
 
 /* A signal that came while the answer did: nobody will read the name any more. */
-static int check_signal(const Agent *agent, const StateFolder *folder, StopSignals *signals, const Grant *grant) {
+static int check_signal(StopSignals *signals) {
     int number = stop_signals_take(signals);
-    if (number == 0)
+    return number != 0 ? EXIT_SIGNAL + number : 0;
+}
+
+/* The stack is ours. A job that is not told its name, or whose lease nobody keeps, does not use it. */
+static int hand_out(const Agent *agent, const StateFolder *folder, StopSignals *signals, const Grant *grant,
+                    const JobProcess *job) {
+    int r = check_signal(signals);
+    if (r == 0)
+        r = grant_print(agent, grant);
+    if (r == 0)
+        r = keeper_start(agent, folder, &grant->state, job);
+    if (r == 0)
         return 0;
-    int r = give_back(agent, folder, &grant->state, (GiveBack){.outcome = RELEASE_OK});
-    return r < 0 ? r : EXIT_SIGNAL + number;
+    int given_back = give_back(agent, folder, &grant->state, (GiveBack){.outcome = RELEASE_OK});
+    return given_back < 0 ? given_back : r;
 }
 
 int command_request(const Agent *agent) {
@@ -33,9 +44,5 @@ int command_request(const Agent *agent) {
         r = stop_signals_open(&signals);
     if (r == 0)
         r = grant_request(&session, &folder, &signals, &grant);
-    if (r == 0)
-        r = check_signal(agent, &folder, &signals, &grant);
-    if (r == 0)
-        r = grant_print(agent, &grant);
-    return r == 0 ? keeper_start(agent, &folder, &grant.state, &job) : r;
+    return r == 0 ? hand_out(agent, &folder, &signals, &grant, &job) : r;
 }

@@ -125,10 +125,7 @@ class Job:
             cwd=self.worktree,
             env=self.env,
             text=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            **more,
+            **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more},
         )
 
     def request(self, *words, **env):

@@ -297,6 +297,39 @@ def test_a_command_whose_lease_is_lost_hears_it_at_once_and_who_took_it(job, pro
     assert "LOST" in said and "forced" in said and "control" in said
 
 
+def test_a_command_that_gives_its_stack_back_itself_works_on(job, other, project, tmp_path):
+    ended = tmp_path / "ended"
+    script = '"$0" release && touch "$1" && read -r line && echo "$line" > "$1"'
+    running = job.start("run", "--lease", "2s", "--", "sh", "-c", script, AGENT, ended, stdin=subprocess.PIPE)
+    until(ended.exists, "it is given back")
+    other.succeeds("request")  # it is free, and soon another one's
+    stays(lambda: running.poll() is None, 2)  # its next renewal hears that it is over
+    running.stdin.write("on\n")
+    running.stdin.flush()
+    assert running.wait(DEADLINE) == 0, running.stderr.read()
+    assert ended.read_text() == "on\n"
+    other.succeeds("check")
+
+
+def test_a_stack_whose_name_nobody_could_be_told_is_given_back(job, project, tmp_path):
+    for arguments in (["--dotenv", tmp_path / "no" / "such" / "folder"], ["--dotenv", tmp_path]):
+        failed = job("request", *arguments)
+        assert failed.returncode == 70 and "--dotenv" in failed.stderr
+        assert project.states == {"test-1": "available"} and job.files() == []
+    with open("/dev/full", "w") as full:
+        failed = subprocess.run([AGENT, "request"], cwd=job.worktree, env=job.env, stdout=full, stderr=subprocess.PIPE)
+    assert failed.returncode == 70
+    assert project.states == {"test-1": "available"} and job.files() == []
+
+
+def test_who_could_not_be_told_what_he_joined_has_not_joined(job, other, project, tmp_path):
+    said = job.request()
+    failed = other("join", "--request-id", said["requestId"], "--dotenv", tmp_path)
+    assert failed.returncode == 70 and other.files() == []
+    assert other("check").returncode == 66
+    job.succeeds("check")
+
+
 # ---- clean ----
 
 
