@@ -207,11 +207,12 @@ static bool is_lease_file(const char *name) {
 }
 
 static int add_file(const StateFolder *folder, const char *name, LeaseStates *out, Buffer *reason) {
-    if (out->count == COUNT_OF(out->items))
-        return 0;
     OWN(buffer_deinit) Buffer unsaid;
     buffer_init(&unsaid, REASON_MAX);
-    int r = load(folder, name, &out->items[out->count], out->refused_count == 0 ? reason : &unsaid);
+    Buffer *why = out->refused_count == 0 ? reason : &unsaid;
+    int r = out->count < COUNT_OF(out->items)
+                ? load(folder, name, &out->items[out->count], why)
+                : refuse(why, folder, name, "more leases are noted there than one job can have (--state-dir)");
     if (r == 0)
         out->count++;
     if (r == STATE_REFUSED)

@@ -43,7 +43,7 @@ void lease_states_deinit(LeaseStates *list);
 int lease_state_save(const StateFolder *folder, const LeaseState *state) MUST_USE;
 /* 0 | STATE_ABSENT | STATE_REFUSED (a link, no plain file, not ours, damaged) | -errno. */
 int lease_state_load(const StateFolder *folder, Slice request_id, LeaseState *out, Buffer *reason) MUST_USE;
-/* All leases, by request id; at most STATE_FILES_MAX. 0 | -errno. */
+/* All leases, by request id; past STATE_FILES_MAX they are refused. 0 | -errno. */
 int lease_states_load(const StateFolder *folder, LeaseStates *out, Buffer *reason) MUST_USE;
 /* Loads, changes and saves it while no other process does; one that is gone stays so. 0 | STATE_ABSENT | STATE_REFUSED |
  * -errno. What `change` puts in must live until this returns. */

@@ -10,6 +10,7 @@
 #define IDLE_CHECKPOINT_MS 1000
 #define DAY_MS (24LL * 3600 * 1000)
 #define USED_KEYS_MAX 256
+#define CLOCK_DRIFT_MS 1000 /* between two looks, of a clock that is put right little by little */
 
 static void note_failure(const Chores *c, int result, const char *doing) {
     c->o.on_failure(c->o.on_failure_arg, result, doing);
@@ -18,6 +19,8 @@ static void note_failure(const Chores *c, int result, const char *doing) {
 void chores_start(Chores *c, const ChoresOptions *options) {
     int64_t now = clock_boot_ms(options->clock);
     *c = (Chores){.o = *options,
+                  .wall_ahead_ms = clock_wall_ms(options->clock) - now,
+                  .ahead_since_ms = now,
                   .used_at_ms = now + KEY_USED_SAVE_MS,
                   .prune_at_ms = now + PRUNE_INTERVAL_MS,
                   .idle_at_ms = CLOCK_FOREVER};
@@ -88,8 +91,18 @@ static void save_used_keys(Chores *c) {
         note_failure(c, r, "noting when keys were used");
 }
 
+/* A step of wall time makes nothing old: until what ended before it is as old as it has to be, it does not count. */
+static int64_t steady_wall(Chores *c, int64_t now) {
+    int64_t ahead_ms = clock_wall_ms(c->o.clock) - now;
+    if (ahead_ms <= c->wall_ahead_ms + CLOCK_DRIFT_MS || now - c->ahead_since_ms >= REQUEST_KEPT_MS) {
+        c->wall_ahead_ms = ahead_ms;
+        c->ahead_since_ms = now;
+    }
+    return now + c->wall_ahead_ms;
+}
+
 static void prune(Chores *c, int64_t now) {
-    int64_t wall = clock_wall_ms(c->o.clock);
+    int64_t wall = steady_wall(c, now);
     int r = store_prune(c->o.store, wall - HISTORY_DAYS * DAY_MS, wall - REQUEST_KEPT_MS, PRUNE_ROWS_MAX);
     if (r != 0 && r != STORE_DONE)
         note_failure(c, r, "pruning");

@@ -127,6 +127,26 @@ static void a_longer_renewal_gets_no_more_than_max_hold_leaves(void **state) {
     EXPECT(renew(h, &lease), 410);
 }
 
+/* Pruning has its turn, however busy the worker is. */
+static void let_prune(House *h, int64_t boot_ms, int64_t wall_ms) {
+    virtual_clock_move(&h->clock, boot_ms, wall_ms);
+    for (int i = 0; i < 4; i++)
+        EXPECT(ask(h, OP_LIST_STACKS, "{\"limit\":1}"), 200);
+}
+
+static void a_step_of_wall_time_forgets_no_request(void **state) {
+    House *h = *state;
+    const int64_t hour_ms = 3600 * 1000;
+    Lease lease = lease_of(request(h, 'a', 30, 0));
+    EXPECT(release(h, &lease, "ok"), 200);
+    let_prune(h, hour_ms, 49 * hour_ms);
+    EXPECT(request(h, 'a', 30, 0), 410); /* a late repeat gets no second stack */
+    let_prune(h, 22 * hour_ms, 22 * hour_ms);
+    EXPECT(request(h, 'a', 30, 0), 410);
+    let_prune(h, 2 * hour_ms, 2 * hour_ms);
+    EXPECT(request(h, 'a', 30, 0), 200); /* a day later nobody repeats it any more */
+}
+
 static void max_hold_begins_afresh_with_a_restart(void **state) {
     House *h = *state;
     Lease lease = lease_of(request(h, 'a', 60, 0));
@@ -570,6 +590,7 @@ int main(void) {
         TEST(a_length_beyond_max_hold_is_told_as_what_it_comes_to),
         TEST(a_longer_renewal_gets_no_more_than_max_hold_leaves),
         TEST(max_hold_begins_afresh_with_a_restart),
+        TEST(a_step_of_wall_time_forgets_no_request),
         TEST(a_lower_max_hold_takes_nothing_from_who_was_told_more),
         TEST(what_time_ends_in_one_project_touches_no_other),
         TEST(a_restart_gives_everybody_the_full_length_again),

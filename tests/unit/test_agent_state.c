@@ -224,6 +224,24 @@ static void all_leases_are_listed_by_request(void **state) {
     assert_true(slice_equal_text(all.items[2].request_id, "cccccccccccccccc"));
 }
 
+static void more_leases_than_one_job_can_have_are_named(void **state) {
+    (void)state;
+    OWN(place_deinit) Place p;
+    OWN(lease_states_deinit) LeaseStates all = {.count = 0};
+    place_init(&p);
+    for (int i = 0; i <= STATE_FILES_MAX; i++) {
+        char id[32];
+        LeaseState s = example();
+        (void)snprintf(id, sizeof id, "aaaaaaaaaaaaaa%02d", i);
+        s.request_id = slice_of(id);
+        assert_int_equal(lease_state_save(&p.folder, &s), 0);
+    }
+    assert_int_equal(lease_states_load(&p.folder, &all, &p.reason), 0);
+    assert_int_equal(all.count, STATE_FILES_MAX);
+    assert_int_equal(all.refused_count, 1);
+    assert_non_null(strstr(buffer_text(&p.reason), "more leases are noted there"));
+}
+
 /* Writers of one lease and readers of it at once: a reader sees a whole file, always. */
 static void readers_never_see_half_a_file(void **state) {
     (void)state;
@@ -381,6 +399,7 @@ int main(void) {
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(a_file_under_another_leases_name_is_refused),
         cmocka_unit_test(all_leases_are_listed_by_request),
+        cmocka_unit_test(more_leases_than_one_job_can_have_are_named),
         cmocka_unit_test(readers_never_see_half_a_file),
         cmocka_unit_test(a_folder_that_is_not_safe_is_refused),
         cmocka_unit_test(parents_are_made_and_a_missing_folder_is_absent),
