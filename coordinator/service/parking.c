@@ -59,6 +59,15 @@ Work *parking_by_ticket(const Parking *p, Slice project, int64_t ticket) {
     return w;
 }
 
+Work *parking_by_key(const Parking *p, Slice key_id) {
+    for (size_t i = 0; i < p->heap.count; i++) {
+        Work *w = work_of_timer(p->heap.items[i]);
+        if (slice_equal_text(key_id, w->key_id))
+            return w;
+    }
+    return NULL;
+}
+
 Work *parking_over(const Parking *p, int64_t boot_ms) {
     HeapItem *first = heap_first(&p->heap);
     return first != NULL && first->at_ms <= boot_ms ? work_of_timer(first) : NULL;

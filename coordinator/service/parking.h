@@ -20,6 +20,8 @@ void parking_remove(Parking *parking, Work *work);
 /* NULL: none such. */
 Work *parking_by_id(const Parking *parking, uint64_t operation_id);
 Work *parking_by_ticket(const Parking *parking, Slice project, int64_t ticket);
+/* One that asked with that key. Looks through them all. */
+Work *parking_by_key(const Parking *parking, Slice key_id);
 /* One whose time is up, or (boot_ms CLOCK_FOREVER) any at all; NULL: none. */
 Work *parking_over(const Parking *parking, int64_t boot_ms);
 /* When the next one's time is up; CLOCK_FOREVER. */

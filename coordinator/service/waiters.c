@@ -78,6 +78,14 @@ void waiters_end_polls(Waiters *w, int64_t boot_ms) {
         end_poll(w, work);
 }
 
+void waiters_turn_away(Waiters *w, Slice key_id) {
+    Work *work;
+    while ((work = parking_by_key(&w->parking, key_id)) != NULL) {
+        end_poll(w, work);
+        watch_hung_up(w->watch, work->command.project, work->parked.ticket);
+    }
+}
+
 void waiters_drain(Waiters *w) {
     w->is_draining = true;
     waiters_end_polls(w, CLOCK_FOREVER);

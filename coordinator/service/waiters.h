@@ -5,6 +5,8 @@
  *
  *     answered "queued" ──► parked ──┬─ served, over, time is up, drain ──► ready ──► decided again
  *                                    └─ hang-up ──► handed back as it is
+ *
+ * A key that is revoked is a hang-up as well, but for the answer.
  */
 #pragma once
 
@@ -29,6 +31,8 @@ bool waiters_keep(Waiters *waiters, Work *work, int64_t boot_ms);
 bool waiters_wake(Waiters *waiters, Slice project, int64_t ticket, int64_t stack_number);
 /* Those that waited long enough by boot_ms. */
 void waiters_end_polls(Waiters *waiters, int64_t boot_ms);
+/* Those whose key is revoked: decided again, which refuses them, and passed over meanwhile. */
+void waiters_turn_away(Waiters *waiters, Slice key_id);
 /* Nobody waits from now on. */
 void waiters_drain(Waiters *waiters);
 /* The operation whose peer hung up, to be handed back; NULL: it does not wait (any more). */

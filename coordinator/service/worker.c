@@ -485,6 +485,18 @@ static bool is_refused(Worker *w, Work *work) {
            access_resolve_from_store(&w->o.gate, work, w->o.store, &w->scratch) == ACCESS_REFUSED;
 }
 
+static void run_alone(Worker *w, Work *work) {
+    /* The operation is gone once it is answered. */
+    bool is_revoking = work->command.operation == OP_REVOKE_KEY;
+    uint64_t before = keys_epoch(w->o.gate.keys);
+    char key_id[KEY_ID_SIZE] = "";
+    if (is_revoking)
+        (void)snprintf(key_id, sizeof key_id, "%.*s", SLICE_PRINT(work->command.key_id));
+    run_all(w, &(BatchInput){.works = &work, .count = 1});
+    if (is_revoking && keys_epoch(w->o.gate.keys) != before)
+        waiters_turn_away(&w->waiters, slice_of(key_id));
+}
+
 /* In order of arrival (on a shared store within each project); lists come last, they can wait for what was decided, not the
  * other way round. */
 static void run_cycle(Worker *w, Work *const *works, size_t count) {
@@ -502,7 +514,7 @@ static void run_cycle(Worker *w, Work *const *works, size_t count) {
         } else if (runs_alone(work)) {
             run_all(w, &(BatchInput){.works = pending, .count = pending_count});
             pending_count = 0;
-            run_all(w, &(BatchInput){.works = &work, .count = 1});
+            run_alone(w, work);
         } else if (work->command.operation == OP_BACKUP) {
             if (!chores_begin_backup(&w->chores, work))
                 outbox_put(&w->outbox, work);

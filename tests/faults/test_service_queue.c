@@ -94,6 +94,35 @@ static void who_cannot_be_recognised_does_not_wait(void **state) {
     (void)forget(queue);
 }
 
+/* The first key of two, and from now on the second. */
+static void change_key(House *h, char *revoke, size_t size) {
+    Slice rest = slice_of(h->key), prefix, project, id;
+    assert_true(slice_split(&rest, '_', &prefix) && slice_split(&rest, '_', &project) && slice_split(&rest, '_', &id));
+    (void)snprintf(revoke, size, "{\"project\":\"shop\",\"keyId\":\"%.*s\"}", SLICE_PRINT(id));
+    Reply made = control(h, OP_CREATE_KEY, "{\"project\":\"shop\"}");
+    assert_int_equal(made.status, 200);
+    (void)snprintf(h->key, sizeof h->key, "%s", text(made, "key"));
+    (void)forget(made);
+}
+
+static void who_waits_with_a_key_that_is_revoked_is_turned_away_at_once(void **state) {
+    House *h = *state;
+    Call waiting, other;
+    char revoke[BODY_SIZE];
+    Lease lease = lease_of(request(h, 'a', 600, 0));
+    wait_for(h, &waiting, 'b', 600, 25);
+    change_key(h, revoke, sizeof revoke);
+    wait_for(h, &other, 'c', 600, 25);
+    wrap_store_fail(h->store, WRAP_COMMIT, 1, STORE_IO, false);
+    EXPECT(control(h, OP_REVOKE_KEY, revoke), 503);
+    EXPECT(ask(h, OP_LIST_STACKS, "{}"), 200);
+    assert_false(waiting.is_done);
+    EXPECT(control(h, OP_REVOKE_KEY, revoke), 200);
+    EXPECT(finish(&waiting), 401);
+    EXPECT(release(h, &lease, "ok"), 200);
+    (void)served(h, &other, "test-1"); /* who came before him has no say any more */
+}
+
 /* ---- grants made from the queue ---- */
 
 static void a_stack_nobody_came_for_is_as_it_was(void **state) {
@@ -350,6 +379,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(whatever_makes_room_serves_who_waits),
         TEST(who_cannot_be_recognised_does_not_wait),
+        TEST(who_waits_with_a_key_that_is_revoked_is_turned_away_at_once),
         TEST(a_stack_nobody_came_for_is_as_it_was),
         TEST(a_plain_grant_is_collected_by_its_answer),
         TEST(a_plain_grant_nobody_heard_of_goes_to_the_next),
