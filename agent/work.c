@@ -77,8 +77,7 @@ static int run_command(Shift *shift, ChildEnd *end) {
     OWN(environment_freep) char **environment = environment_with(changes, COUNT_OF(changes));
     if (environment == NULL)
         return -ENOMEM;
-    const ChildLease lease = {
-        .renewal = &shift->renewal, .folder = &shift->own, .request_id = shift->grant.request_id};
+    const ChildLease lease = {.renewal = &shift->renewal, .folder = &shift->own, .request_id = shift->grant.request_id};
     return child_run(agent, shift->work->signals, &lease, environment, end);
 }
 

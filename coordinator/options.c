@@ -154,7 +154,7 @@ static const Option serve_options[] = {
     {.flag = "--now", .kind = OPTION_FLAG, .offset = offsetof(CoordinatorOptions, is_now), .doc = (words)}
 #define ROW_REASON \
     {.flag = "--reason", .argument = "TEXT", .kind = OPTION_TEXT, .offset = offsetof(CoordinatorOptions, reason), \
-     .doc = "Why, for the history."}
+     .doc = "Why, for the history and for the job whose lease it ends."}
 /* clang-format on */
 
 static const Option create_options[] = {

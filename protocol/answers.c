@@ -235,6 +235,7 @@ static const Field problem_rows[] = {
          .doc = "Of a 410: released, expired, forced, cancelled, abandoned or uncollected"),
     TIME("at", Problem, at_ms, .doc = "Of a 410: when it ended"),
     TEXT("by", Problem, by, KEY_TEXT_MAX, .doc = "Of a 410: who ended it: a key's id, `lease`, or `control`"),
+    TEXT("reason", Problem, reason, NOTE_MAX, .doc = "Of a 410: the operator's, if one was given"),
     JSON("holder", Problem, holder_json, .doc = "Who has the stack now, if known (Holder)"),
     INTEGER("generation", Problem, generation, .doc = "The fencing number it is held under now"),
     TIME("expires", Problem, expires_ms, .doc = "Of `lease-required`: when that lease ends, unless it is renewed"),

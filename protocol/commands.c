@@ -36,7 +36,9 @@
     TEXT("requestId", request_id, .min = REQUEST_ID_MIN, .max = REQUEST_ID_MAX, .check = rule_request_id, __VA_ARGS__)
 #define COMMIT(member_name, member, ...)                                                                               \
     TEXT(member_name, member, .min = 1, .max = COMMIT_MAX, .check = rule_commit, __VA_ARGS__)
-#define REASON TEXT("reason", reason, .max = NOTE_MAX, .check = rule_one_line, .doc = "Why, for the history")
+#define REASON                                                                                                         \
+    TEXT("reason", reason, .max = NOTE_MAX, .check = rule_one_line,                                                    \
+         .doc = "Why, for the history and for whose lease it ends")
 #define LEASE                                                                                                          \
     TEXT("lease", lease, .min = 1, .max = KEY_TEXT_MAX, .doc = "The secret of the lease; with it no key is needed")
 #define LABEL TEXT("label", label, .max = LABEL_MAX, .check = rule_one_line, .doc = "What people call the key")

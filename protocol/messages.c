@@ -48,6 +48,7 @@ static void problem_encode(const Answer *answer, Buffer *out) {
         .field = answer->field.len > 0 ? answer->field : SLICE_ABSENT,
         .why = answer->why,
         .by = answer->by,
+        .reason = answer->reason,
         .holder_json = answer->now_held_by,
         .at_ms = known_or_absent(answer->at_ms),
         .generation = known_or_absent(answer->now_generation),

@@ -82,7 +82,7 @@ typedef struct Answer {
     /* Of a refusal: RFC 9457 `detail`, whole sentences that name the way out; and the field at fault, if one is. */
     Slice detail, field;
     /* Of 410: why it ended, when, by whom; who has the stack now (holder JSON) and under which generation. */
-    Slice why, by, now_held_by;
+    Slice why, by, reason, now_held_by;
     int64_t at_ms;
     int64_t now_generation;
 
@@ -152,7 +152,7 @@ typedef struct ListPage {
 typedef struct Problem {
     Slice type, title;
     int64_t status;
-    Slice detail, code, message, field, why, by, holder_json;
+    Slice detail, code, message, field, why, by, reason, holder_json;
     int64_t at_ms, generation, expires_ms;
 } Problem;
 

@@ -49,7 +49,8 @@ static int end_request(Task *t, RequestSlot *request, const Ending *ending) {
     row->outcome = (int)ending->outcome;
     row->ended_ms = t->moment->wall_ms;
     request_slot_changed(request);
-    return task_keep(t, ending->by, &row->ended_by);
+    int r = task_keep(t, ending->why == WHY_FORCED ? ending->note : SLICE_ABSENT, &row->ended_reason);
+    return r == DECISION_DONE ? task_keep(t, ending->by, &row->ended_by) : r;
 }
 
 /* Nobody gets the stack before its last holder must have stopped. An expired one counts the time himself; one whose lease
@@ -168,6 +169,13 @@ static void tell_end(Answer *answer, const RequestRow *row) {
     answer->why = slice_of(request_why_names[row->why]);
     answer->at_ms = row->ended_ms;
     answer->by = row->ended_by;
+    answer->reason = row->ended_reason;
+}
+
+/* " (broken disk)" behind who ended it. */
+static Slice reason_of(Task *t, const RequestRow *row) {
+    return row->ended_reason.len > 0 ? arena_printf(t->set->arena, " (%.*s)", SLICE_PRINT(row->ended_reason))
+                                     : slice_of("");
 }
 
 /* The stack a lease was on, as it is today; *out NULL: gone. */
@@ -206,10 +214,10 @@ int refuse_lost(Task *t, const RequestSlot *request) {
                                        SLICE_PRINT(task_date(t, stack->row.since_ms)))
                         : slice_of("");
     r = task_refuse(t, OUTCOME_LEASE_LOST, NULL,
-                    arena_printf(t->set->arena, "the lease of stack %.*s is over: %s at %.*s by %.*s%.*s",
+                    arena_printf(t->set->arena, "the lease of stack %.*s is over: %s at %.*s by %.*s%.*s%.*s",
                                  SLICE_PRINT(name), request_why_names[row->why],
                                  SLICE_PRINT(task_date(t, row->ended_ms)), SLICE_PRINT(row->ended_by),
-                                 SLICE_PRINT(now)));
+                                 SLICE_PRINT(reason_of(t, row)), SLICE_PRINT(now)));
     tell_end(t->answer, row);
     if (is_held) {
         t->answer->now_held_by = stack->row.holder_json;
@@ -222,9 +230,9 @@ int refuse_over(Task *t, const RequestSlot *request) {
     const RequestRow *row = &request->row;
     const char *what = row->stack_number != 0 ? "the lease this request got is over" : "this request is over";
     int r = task_refuse(t, OUTCOME_REQUEST_OVER, "requestId",
-                        arena_printf(t->set->arena, "%s: %s at %.*s by %.*s; ask again under a new requestId", what,
+                        arena_printf(t->set->arena, "%s: %s at %.*s by %.*s%.*s; ask again under a new requestId", what,
                                      request_why_names[row->why], SLICE_PRINT(task_date(t, row->ended_ms)),
-                                     SLICE_PRINT(row->ended_by)));
+                                     SLICE_PRINT(row->ended_by), SLICE_PRINT(reason_of(t, row))));
     tell_end(t->answer, row);
     return r;
 }

@@ -101,7 +101,8 @@ typedef struct RequestRow {
     /* When over; of one that waits, or has been granted, again, why and ended_ms tell of the grant that was taken back. */
     int64_t ended_ms;
     Slice ended_by;
-    int outcome; /* ReleaseOutcome of a release */
+    Slice ended_reason; /* an operator's; absent: none was given */
+    int outcome;        /* ReleaseOutcome of a release */
 } RequestRow;
 
 typedef struct KeyRow {

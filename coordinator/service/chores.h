@@ -20,7 +20,7 @@ typedef struct Chores {
     ChoresOptions o;
     Work *backup;                                /* under way; NULL: none */
     int64_t prune_at_ms, used_at_ms, idle_at_ms; /* boot clock; CLOCK_FOREVER: nothing to do */
-    int64_t wall_ahead_ms, ahead_since_ms;       /* what pruning takes for wall time less boot time, and seen so when last */
+    int64_t wall_ahead_ms, ahead_since_ms; /* what pruning takes for wall time less boot time, and seen so when last */
 } Chores;
 
 void chores_start(Chores *chores, const ChoresOptions *options);

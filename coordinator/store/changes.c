@@ -165,7 +165,8 @@ static void code_stack(Coder *c, StackRow *r) {
 }
 
 static void code_request(Coder *c, RequestRow *r) {
-    Slice *const texts[] = {&r->request_id, &r->branch, &r->commit, &r->holder_json, &r->stack_name, &r->ended_by};
+    Slice *const texts[] = {&r->request_id, &r->branch,   &r->commit,      &r->holder_json,
+                            &r->stack_name, &r->ended_by, &r->ended_reason};
     int64_t *const numbers[] = {&r->ticket,       &r->lease_seconds, &r->created_ms,
                                 &r->stack_number, &r->generation,    &r->ended_ms};
     code_texts(c, texts, COUNT_OF(texts));

@@ -123,6 +123,7 @@ static const Column request_columns[] = {
     FLAG(RequestRow, is_joined),
     NUMBER(RequestRow, ended_ms),
     TEXT(RequestRow, ended_by, "ended_by"),
+    TEXT(RequestRow, ended_reason, "ended_reason"),
     CHOICE(RequestRow, outcome, RELEASE_BROKEN + 1),
 };
 const Table postgres_requests = {.name = "request",

@@ -89,7 +89,8 @@ static ResidentStack *stack_image(ResidentProject *project, const StackRow *row)
 
 static ResidentRequest *request_image(ResidentProject *project, const RequestRow *row) {
     RequestRow r = *row;
-    Slice *const texts[] = {&r.request_id, &r.branch, &r.commit, &r.holder_json, &r.stack_name, &r.ended_by};
+    Slice *const texts[] = {&r.request_id, &r.branch,   &r.commit,      &r.holder_json,
+                            &r.stack_name, &r.ended_by, &r.ended_reason};
     ResidentRequest *image = image_new(sizeof *image, texts, COUNT_OF(texts));
     if (image != NULL)
         *image = (ResidentRequest){.project = project, .row = r};

@@ -195,6 +195,7 @@ int sqlite_decode_request(SqliteStore *s, sqlite3_stmt *row, Arena *arena, Reque
     out->commit = next_text(&c);
     out->stack_name = next_text(&c);
     out->ended_by = next_text(&c);
+    out->ended_reason = next_text(&c);
     out->holder_json = next_text(&c);
     out->is_heard = next_flag(&c);
     out->is_joined = next_flag(&c);

@@ -19,7 +19,8 @@ _Static_assert(REQUEST_QUEUED == 0, "the texts below and the schema's indexes sa
     "quiet_ticket"
 #define REQUEST_COLUMNS                                                                                                \
     "id, state, why, outcome, created_ms, ended_ms, lease_seconds, purpose, stack_number, generation, is_reused, "     \
-    "from_queue, request_id, branch, commit_id, stack_name, ended_by, holder, is_heard, is_joined"
+    "from_queue, request_id, branch, commit_id, stack_name, ended_by, ended_reason, holder, is_heard, "                \
+    "is_joined"
 #define KEY_COLUMNS "k.id, p.name, k.scope, k.hash, k.label, k.created_ms, k.last_used_ms, k.revoked_ms"
 
 /* Bound by bind_stack. */
@@ -64,13 +65,13 @@ const char *const sqlite_statement_texts[STATEMENT_COUNT] = {
     [SQL_REQUEST_INSERT] =
         "INSERT INTO request (id, project, state, why, outcome, created_ms, ended_ms, lease_seconds, purpose, "
         "stack_number, generation, is_reused, from_queue, request_id, branch, commit_id, stack_name, "
-        "ended_by, holder, is_heard, is_joined) "
-        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
+        "ended_by, holder, is_heard, is_joined, ended_reason) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
     /* What was asked never changes; only what became of it. */
     [SQL_REQUEST_UPDATE] =
         "UPDATE request SET state = ?2, why = ?3, outcome = ?4, ended_ms = ?5, stack_number = ?6, "
         "generation = ?7, is_reused = ?8, from_queue = ?9, stack_name = ?10, ended_by = ?11, holder = ?12, "
-        "is_heard = ?13, is_joined = ?14 WHERE id = ?1",
+        "is_heard = ?13, is_joined = ?14, ended_reason = ?15 WHERE id = ?1",
 
     /* Loads are bound alike: ?1 project, ?2 text, ?3 limit. */
     [SQL_KEY_BY_ID] = "SELECT " KEY_COLUMNS " FROM api_key k JOIN project p ON p.id = k.project WHERE k.id = ?2",

@@ -139,6 +139,7 @@ static int insert_request(SqliteStore *s, int64_t project, const RequestRow *row
     bind_slice(statement, 19, row->holder_json);
     bind_number(statement, 20, row->is_heard);
     bind_number(statement, 21, row->is_joined);
+    bind_slice(statement, 22, row->ended_reason);
     return sqlite_run(s, SQL_REQUEST_INSERT);
 }
 
@@ -158,6 +159,7 @@ static int update_request(SqliteStore *s, int64_t project, const RequestRow *row
     bind_slice(statement, 12, row->holder_json);
     bind_number(statement, 13, row->is_heard);
     bind_number(statement, 14, row->is_joined);
+    bind_slice(statement, 15, row->ended_reason);
     return run_on_one(s, SQL_REQUEST_UPDATE);
 }
 

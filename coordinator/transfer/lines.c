@@ -129,6 +129,7 @@ static const Field request_rows[] = {
     FLAG("isJoined", as.request.is_joined),
     EXACT("endedMs", as.request.ended_ms),
     TEXT("endedBy", as.request.ended_by, FIELD_TEXT_MAX, rule_one_line),
+    TEXT("endedReason", as.request.ended_reason, NOTE_MAX, rule_one_line),
     CHOICE("outcome", as.request.outcome, release_outcome_names),
 };
 

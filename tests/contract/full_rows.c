@@ -70,6 +70,7 @@ static const RequestRow full_request = {.ticket = 11,
                                         .is_joined = true,
                                         .ended_ms = 15,
                                         .ended_by = SLICE_LITERAL("control"),
+                                        .ended_reason = SLICE_LITERAL("broken disk"),
                                         .outcome = RELEASE_BROKEN};
 static const KeyRow full_key = {.id = SLICE_LITERAL("k1"),
                                 .project = SLICE_LITERAL("shop"),
@@ -167,6 +168,7 @@ static void assert_request(const RequestRow *a, const RequestRow *b) {
     assert_int_equal(a->is_joined, b->is_joined);
     assert_int_equal(a->ended_ms, b->ended_ms);
     assert_slice(a->ended_by, b->ended_by);
+    assert_slice(a->ended_reason, b->ended_reason);
     assert_int_equal(a->outcome, b->outcome);
 }
 

@@ -629,6 +629,7 @@ static void every_column_of_a_request_comes_back(void **state) {
     row->is_reused = row->from_queue = true;
     row->ended_ms = 14;
     row->ended_by = slice_of("control");
+    row->ended_reason = slice_of("broken disk");
     row->outcome = RELEASE_BROKEN;
     row->holder_json = slice_of("{\"job\":\"b\"}");
     request_slot_changed(working_set_request(&w->set, 7));
@@ -645,6 +646,7 @@ static void every_column_of_a_request_comes_back(void **state) {
     assert_true(row->is_reused && row->from_queue);
     assert_int_equal(row->ended_ms, 14);
     assert_text(row->ended_by, "control");
+    assert_text(row->ended_reason, "broken disk");
     assert_int_equal(row->outcome, RELEASE_BROKEN);
     assert_text(row->holder_json, "{\"job\":\"b\"}");
     assert_int_equal(row->created_ms, 11);

@@ -72,6 +72,7 @@ static const RequestRow request = {.ticket = 24,
                                    .is_joined = true,
                                    .ended_ms = 28,
                                    .ended_by = SLICE_LITERAL("somebody"),
+                                   .ended_reason = SLICE_LITERAL("broken disk"),
                                    .outcome = RELEASE_BROKEN};
 static const EventRow event = {.id = 29,
                                .at_ms = 30,
@@ -156,6 +157,7 @@ static void every_column_comes_back(void **state) {
     ASSERT_SAME_TEXT(c.row.request, request, holder_json);
     ASSERT_SAME_TEXT(c.row.request, request, stack_name);
     ASSERT_SAME_TEXT(c.row.request, request, ended_by);
+    ASSERT_SAME_TEXT(c.row.request, request, ended_reason);
     assert_memory_equal(&c.row.request, &request, sizeof request);
 
     expect(&rest, CHANGE_EVENT, 43, &c);

@@ -210,10 +210,14 @@ def test_broken_is_quarantined_until_restored(client, coordinator, key):
 def test_an_operator_frees_a_stack_and_the_holder_hears_who(client, coordinator, key):
     body = {"branch": "b", "requestId": request_id(), "leaseSeconds": 300}
     lease = client.call("requestStack", body).body["lease"]["secret"]
-    coordinator.admin("stack", "release", "shop", "test-1", "--now")
+    coordinator.admin("stack", "release", "shop", "test-1", "--now", "--reason", "it hangs")
     answer = client.call("releaseStack", {"stackName": "test-1", "lease": lease})
     assert (answer.status, answer.body["why"], answer.body["by"]) == (410, "forced", "control")
+    assert answer.body["reason"] == "it hangs" and "by control (it hangs)" in answer.body["detail"]
     assert client.call("requestStack", body).body["why"] == "forced"
+    coordinator.stop()
+    coordinator.start()
+    assert coordinator.http(key).call("requestStack", body).body["reason"] == "it hangs"
 
 
 def test_scopes_nest(coordinator, key):

@@ -239,7 +239,7 @@ static int save_request(ArrayStore *s, Slice project, const RequestSlot *slot) {
     Write w = {.into = WRITE_REQUEST, .change = slot->change, .row.request = {.project = project, .row = slot->row}};
     RequestRow *row = &w.row.request.row;
     int r = KEEP(s, &w.row.request.project, &row->request_id, &row->branch, &row->commit, &row->holder_json,
-                 &row->stack_name, &row->ended_by);
+                 &row->stack_name, &row->ended_by, &row->ended_reason);
     return r < 0 ? r : add_write(s, &w);
 }
 

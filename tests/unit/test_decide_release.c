@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -304,6 +306,10 @@ static void force_ends_any_lease(void **state) {
         assert_outcome(&answer, OUTCOME_LEASE_LOST);
         assert_slice_is(answer.why, "forced");
         assert_slice_is(answer.by, "boss");
+        assert_slice_is(answer.reason, "stuck");
+        char detail[256];
+        assert_true((size_t)snprintf(detail, sizeof detail, "%.*s", SLICE_PRINT(answer.detail)) < sizeof detail);
+        assert_non_null(strstr(detail, "by boss (stuck)"));
     }
     world_request(w, "main"); /* test-2: plain, no request behind it */
     world_do(w, world_command(OP_DELETE_LAST_STACK));

@@ -409,6 +409,7 @@ static void a_lost_lease_says_why_when_and_who_has_it_now(void **state) {
     (void)answer_refuse(&answer, OUTCOME_LEASE_LOST, NULL, slice_of("gone"));
     answer.why = slice_of("forced");
     answer.by = slice_of("control");
+    answer.reason = slice_of("stuck");
     answer.at_ms = 0;
     answer.now_held_by = slice_of("{\"job\":\"e2e\"}");
     answer.now_generation = 7;
@@ -416,7 +417,7 @@ static void a_lost_lease_says_why_when_and_who_has_it_now(void **state) {
         OP_RELEASE_STACK, &answer,
         "{\"type\":\"urn:stack-orchestrator:problem:lease-lost\",\"title\":\"The lease is over\",\"status\":410,"
         "\"detail\":\"gone\",\"code\":\"lease-lost\",\"message\":\"gone\",\"why\":\"forced\",\"by\":\"control\","
-        "\"holder\":{\"job\":\"e2e\"},\"generation\":7}");
+        "\"reason\":\"stuck\",\"holder\":{\"job\":\"e2e\"},\"generation\":7}");
     answer.at_ms = 1795379095474;
     OWN(buffer_deinit) Buffer out;
     buffer_init(&out, BODY_MAX);

@@ -270,7 +270,6 @@ static void a_lease_that_was_never_watched_rests_its_whole_time(void **state) {
     StackRow row = quiet(8, 600, 15);
     assert_int_equal(watch_reserve(w->watch, 1, 1), 0);
     watch_follow_stack(w->watch, &w->project, &row, row.renewals, true);
-    watch_told(w->watch, w->project.name, 8); /* of an earlier grant, perhaps */
     pass(w, 614000);
     assert_int_equal(due(w), NOTHING);
     pass(w, 1000);

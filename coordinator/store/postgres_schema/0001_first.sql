@@ -111,6 +111,7 @@ CREATE TABLE request (
     is_joined     boolean NOT NULL,
     ended_ms      bigint NOT NULL,
     ended_by      text COLLATE "C",
+    ended_reason  text COLLATE "C",
     outcome       smallint NOT NULL,
     PRIMARY KEY (project, ticket)
 ) WITH (fillfactor = 85);
@@ -194,7 +195,7 @@ CREATE TYPE request_row AS (
     project text, ticket bigint, request_id text, state bigint, is_heard boolean, heard_at bigint, why bigint,
     branch text, commit_id text, lease_seconds bigint, purpose bigint, holder text, created_ms bigint,
     stack_number bigint, stack_name text, generation bigint, is_reused boolean, from_queue boolean,
-    is_joined boolean, ended_ms bigint, ended_by text, outcome bigint
+    is_joined boolean, ended_ms bigint, ended_by text, ended_reason text, outcome bigint
 );
 CREATE TYPE api_key_row AS (
     id text, project text, scope bigint, hash bytea, label text, created_ms bigint, last_used_ms bigint,

@@ -91,6 +91,7 @@ CREATE TABLE request (
     commit_id     TEXT,
     stack_name    TEXT,
     ended_by      TEXT,
+    ended_reason  TEXT,
     holder        TEXT,
     is_heard      INTEGER NOT NULL,
     is_joined     INTEGER NOT NULL
