@@ -151,7 +151,9 @@ static void stop_for_lease(Child *child, int64_t kill_ms) {
 
 static void stop_lost(Child *child, int64_t now_ms) {
     (void)reply_fail(child->agent, &child->lease->renewal->reply, "LOST: the command is stopped");
-    stop_for_lease(child, now_ms + LOST_KILL_MS);
+    /* Not later than without this news: a short lease's stack does not rest for longer either. */
+    int64_t kill_ms = lease_times_kill(&child->lease->renewal->times);
+    stop_for_lease(child, now_ms + LOST_KILL_MS < kill_ms ? now_ms + LOST_KILL_MS : kill_ms);
 }
 
 static void stop_unrenewed(Child *child) {

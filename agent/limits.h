@@ -34,7 +34,7 @@
 #define TERM_BEFORE_MS 15000  /* the end of a lease: who works under it is told to stop */
 #define KILL_BEFORE_MS 5000   /* … and stopped */
 #define RENEWAL_LEAST_MS 500  /* between two good renewals */
-#define LOST_KILL_MS 10000    /* from being told, by us, that the lease is lost, to being stopped */
+#define LOST_KILL_MS 10000    /* from being told, by us, that the lease is lost, to being stopped; at most */
 #define STOP_KILL_MS 7000     /* the same after a signal that came to us; runners kill after ten seconds */
 #define STOP_KILL_NOW_MS 1000 /* … after a second one */
 #define GIVING_BACK_MS 500    /* from the answer to a release to the removal of its lease's file */

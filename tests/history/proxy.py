@@ -4,6 +4,7 @@ cut or open on one side only. Which fault a connection meets is drawn from its s
 import contextlib
 import random
 import re
+import select
 import socket
 import socketserver
 import struct
@@ -24,7 +25,7 @@ FAULTS = {
 }
 HELLO = b"\0SP\0"
 HELLO_SIZE = 8
-PATIENCE = 2  # seconds a connection may idle
+PATIENCE = 2  # seconds a connection may idle, and an answer take
 
 
 def reset(sock):
@@ -46,8 +47,8 @@ class Link(socketserver.BaseRequestHandler):
     def handle(self):
         self.chance = self.server.chance()
         with contextlib.suppress(OSError):
-            self.request.settimeout(PATIENCE)
-            self.upstream = socket.create_connection(self.server.target, timeout=PATIENCE)
+            self.request.settimeout(self.server.patience)
+            self.upstream = socket.create_connection(self.server.target, timeout=self.server.patience)
             with self.upstream:
                 self.exchange()
 
@@ -99,16 +100,22 @@ class Link(socketserver.BaseRequestHandler):
 
     def send_again(self, prefix, data):
         with contextlib.suppress(OSError):
-            other = socket.create_connection(self.server.target, timeout=PATIENCE)
+            other = socket.create_connection(self.server.target, timeout=self.server.patience)
             if prefix:
                 other.sendall(prefix)
                 other.recv(HELLO_SIZE)
             other.sendall(data)
             threading.Timer(self.chance.uniform(0, 0.2), other.close).start()
 
+    def has_hung_up(self):
+        return self.request in select.select([self.request], [], [], 0)[0] and not self.request.recv(1, socket.MSG_PEEK)
+
     def whole_answer(self):
-        answer = self.upstream.recv(1 << 16)
-        while answer and not is_whole(answer):
+        answer = b""
+        while not is_whole(answer):
+            ready = select.select([self.upstream, self.request], [], [], self.server.patience)[0]
+            if self.upstream not in ready and (not ready or self.has_hung_up()):
+                return b""
             piece = self.upstream.recv(1 << 16)
             if not piece:
                 return b""
@@ -138,10 +145,10 @@ class Proxy(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     request_queue_size = 256
 
-    def __init__(self, seed):
+    def __init__(self, seed, patience=PATIENCE):
         super().__init__(("127.0.0.1", 0), Link)
         self.random, self.lock = random.Random(seed), threading.Lock()
-        self.target, self.is_bad = None, True
+        self.target, self.is_bad, self.patience = None, True, patience
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def aim(self, address):

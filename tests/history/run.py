@@ -15,6 +15,7 @@ import time
 
 from checker import History, Op, violations
 from programs import BIN, Coordinator, request_id
+from proxy import PATIENCE as ANSWER_PATIENCE
 from proxy import Proxy
 
 HERE = pathlib.Path(__file__).parent
@@ -63,6 +64,8 @@ class Run:
     """`deeds`: what else happens, to a coordinator or the jobs, again and again. `server`: where the rows are;
     `coordinators`: that many use it. Jobs choose one anew for each operation."""
 
+    speed, grace, patience, pauses = SPEED, GRACE, ANSWER_PATIENCE, (0.05, 0.5)
+
     def __init__(self, folder, seed, *, point=None, deeds=("force",), seconds=4, program=FaultyCoordinator.program,
                  server=None, coordinators=1, jobs=12, stacks=STACKS, operations=0):  # fmt: skip
         self.seed, self.point, self.deeds, self.seconds = seed, point, deeds, seconds
@@ -77,7 +80,7 @@ class Run:
         for n in range(coordinators):
             coordinator = FaultyCoordinator(self.folder / f"data-{n}", *store)
             coordinator.program = program
-            coordinator.proxies = [Proxy(f"{seed}/{n}/http"), Proxy(f"{seed}/{n}/nng")]
+            coordinator.proxies = [Proxy(f"{seed}/{n}/{way}", self.patience) for way in ("http", "nng")]
             self.coordinators.append(coordinator)
         self.deaths, self.ends, self.sessions_ended = 0, 0, 0
         self.actors, self.files = [], []
@@ -85,7 +88,7 @@ class Run:
     # ---- the coordinator ----
 
     def environment(self, point):
-        more = {"CLOCK_SPEED": str(SPEED), "CLOCK_STEPS": str(self.steps)}
+        more = {"CLOCK_SPEED": str(self.speed), "CLOCK_STEPS": str(self.steps)}
         if point is not None:
             most = 1 if point in ONCE else PASSED_OFTEN.get(point, 3)
             more["FAILPOINT"] = f"{point}:{self.random.randint(1, most)}"
@@ -192,7 +195,7 @@ class Run:
                 "addresses": addresses,
                 "key": key,
                 "seed": f"{self.seed}/{n}",
-                "speed": SPEED,
+                "speed": self.speed,
                 "threads": self.jobs // 2,
             }
             settings["out"] = str(out)
@@ -209,7 +212,7 @@ class Run:
     def first_start(self):
         for coordinator in self.coordinators:
             self.start(coordinator, self.point if self.point in AT_START else None)
-        return self.one().project("shop", "--max-stacks", str(self.stacks), "--expiry-grace", str(GRACE))
+        return self.one().project("shop", "--max-stacks", str(self.stacks), "--expiry-grace", str(self.grace))
 
     def has_seen_enough(self):
         """What the jobs have written down so far; a last line may be half there."""
@@ -229,7 +232,7 @@ class Run:
             time.monotonic() < start + PATIENCE and not self.has_seen_enough()
         ):
             deed = self.random.choice(self.deeds)
-            time.sleep(self.random.uniform(0.05, 0.5))
+            time.sleep(self.random.uniform(*self.pauses))
             self.look_after()
             getattr(self, f"deed_{deed}")()
             self.look_after()
@@ -318,7 +321,7 @@ class Run:
 
     def history(self, key):
         ops = [Op(**json.loads(line)) for file in self.files for line in file.read_text(encoding="utf-8").splitlines()]
-        return History(ops, self.events(key), SPEED, GRACE)
+        return History(ops, self.events(key), self.speed, self.grace)
 
 
 def judge(run):

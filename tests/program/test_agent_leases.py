@@ -283,11 +283,11 @@ def test_a_short_outage_stops_nothing(tmp_path, clone, paused):
 
 
 def test_a_command_whose_lease_is_lost_hears_it_at_once_and_who_took_it(job, project, tmp_path):
-    running, pid, told = stubborn(job, tmp_path, "--lease", "3s")
+    running, pid, told = stubborn(job, tmp_path, "--lease", "9s")
     project.daemon.admin("stack", "quarantine", project.name, "test-1", "--reason", "broken disk")
     lost = time.monotonic()
     until(lambda: told.exists() and told.read_text(), "it is told to stop")
-    assert time.monotonic() - lost < 1 + SOON  # a third of the lease, and a little
+    assert time.monotonic() - lost < 3 + SOON  # a third of the lease, and a little
     assert pathlib.Path(f"/proc/{pid}").exists()
     running.terminate()
     until(lambda: told.read_text().count("\n") > 1, "it is told again")
@@ -295,6 +295,14 @@ def test_a_command_whose_lease_is_lost_hears_it_at_once_and_who_took_it(job, pro
     assert running.wait(DEADLINE) == 76
     said = running.stderr.read()
     assert "LOST" in said and "forced" in said and "control (broken disk)" in said
+
+
+def test_a_lost_command_does_not_outlive_its_lease(job, project, tmp_path):
+    running, _, told = stubborn(job, tmp_path, "--lease", "4s")
+    project.daemon.admin("stack", "quarantine", project.name, "test-1")
+    lost = time.monotonic()
+    assert running.wait(DEADLINE) == 76
+    assert time.monotonic() - lost < 4 + SOON and told.exists()
 
 
 def test_a_command_that_gives_its_stack_back_itself_works_on(job, other, project, tmp_path):
