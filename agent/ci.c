@@ -218,8 +218,7 @@ static const CiRow *find_system(EnvironGet environ_get) {
     return &systems[i];
 }
 
-/* The longest beginning of at most `max` bytes that ends between two code points. */
-static Slice cut(Slice text, size_t max) {
+Slice ci_cut(Slice text, size_t max) {
     if (text.len <= max)
         return text;
     while (max > 0 && ((unsigned char)text.ptr[max] & 0xC0) == 0x80)
@@ -247,7 +246,7 @@ void ci_fit_holder(Holder *holder) {
         /* Half a link leads nowhere. */
         bool is_link = text == &holder->link;
         if (field->max > 0 && !is_link)
-            *text = cut(*text, (size_t)field->max);
+            *text = ci_cut(*text, (size_t)field->max);
         bool is_long = field->max > 0 && text->len > (size_t)field->max;
         if (is_long || text->len == 0 || (field->check != NULL && field->check(*text) != NULL))
             *text = SLICE_ABSENT;

@@ -24,5 +24,7 @@ const char *ci_variable(EnvironGet environ_get, const char *name);
 /* A text of GitHub's event payload: "pull_request.head.ref". Absent when there is none, or anything about it is odd.
  * 0 | -ENOMEM. */
 int ci_event_text(EnvironGet environ_get, Arena *arena, const char *path, Slice *out) MUST_USE;
+/* The longest beginning of at most `max` bytes that ends between two code points. */
+Slice ci_cut(Slice text, size_t max);
 /* Cuts what is too long and drops what breaks a rule, so that an odd job name never fails a request. */
 void ci_fit_holder(Holder *holder);

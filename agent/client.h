@@ -24,6 +24,7 @@ typedef struct ClientReply {
     json_t *json;                /* the body; NULL when it is no JSON object */
     int64_t retry_after_seconds; /* FIELD_ABSENT: not said */
     bool is_sent;                /* something of the call may have reached the coordinator */
+    bool is_unsure;              /* … by this or an earlier try, without a coordinator's answer to it */
     Buffer reason;               /* of a fault: the rest of a sentence, "connection refused" */
 } ClientReply;
 

@@ -74,6 +74,15 @@ static int start(const char *const *words, char *const *environment, int output,
     return -error;
 }
 
+/* Told first: git removes its lock files then, which would stop the job's own git. */
+static void stop(pid_t child, int output) {
+    OWN(buffer_deinit) Buffer rest;
+    buffer_init(&rest, GIT_OUTPUT_MAX);
+    (void)kill(child, SIGTERM);
+    if (read_all(output, GIT_STOP_MS, &rest) != 0)
+        (void)kill(child, SIGKILL);
+}
+
 static int wait_for(pid_t child) {
     int status = 0;
     while (waitpid(child, &status, 0) < 0) {
@@ -121,7 +130,7 @@ int git_command_within(const char *directory, bool is_trusted, const char *const
     closep(&to);
     r = read_all(from, within_ms, output);
     if (r != 0)
-        (void)kill(child, SIGKILL);
+        stop(child, from);
     int ended = wait_for(child);
     return r != 0 ? r : ended;
 }

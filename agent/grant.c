@@ -18,7 +18,7 @@
 #include "protocol/rules.h"
 
 void grant_init(Grant *grant) {
-    *grant = (Grant){.state = LEASE_STATE_EMPTY};
+    *grant = (Grant){.state = LEASE_STATE_EMPTY, .asking_fd = -1};
     arena_init(&grant->texts);
     reply_init(&grant->reply);
 }
@@ -26,6 +26,7 @@ void grant_init(Grant *grant) {
 void grant_deinit(Grant *grant) {
     if (grant == NULL)
         return;
+    closep(&grant->asking_fd);
     reply_deinit(&grant->reply);
     worktree_deinit(&grant->worktree);
     free(grant->root);
@@ -204,13 +205,19 @@ static void say_time_is_up(const Agent *agent, Reply *reply) {
     buffer_printf(&reply->detail, "no stack was free within %s (--wait)", span);
 }
 
-/* A refusal holds nothing; silence may. */
+/* What has been in line, or was sent without an answer, may be somewhere still, unless this is about the request itself. */
+static bool may_hold(const Line *line, const Reply *reply) {
+    if (reply->outcome == OUTCOME_NONE_AVAILABLE || reply->outcome == OUTCOME_REQUEST_OVER)
+        return false;
+    return line->is_met || line->is_unsure || (is_unknown(reply) && reply->raw.is_sent);
+}
+
 static int refused(Session *session, const StateFolder *folder, const Line *line, const Grant *grant) {
     const Agent *agent = session->agent;
     if (is_none_free(&grant->reply))
         say_who_has_them(session, line);
     int exit_code = reply_fail(agent, &grant->reply, "request");
-    if (!is_unknown(&grant->reply) || !grant->reply.raw.is_sent)
+    if (!may_hold(line, &grant->reply))
         return lease_state_remove(folder, grant->request_id) == 0 ? exit_code : EXIT_BROKEN;
     if (!take_back(session, folder, grant))
         agent_say(agent, LOG_WARNING, "whether a stack was given is not known: `stack-agent release` takes it back");
@@ -268,28 +275,26 @@ static int take_grant(Session *session, const StateFolder *folder, StopSignals *
     take_answer(grant);
     grant->sent_ms = line->sent_ms;
     int r = note(session->agent, folder, session, grant);
-    if (r != 0 || slice_is_absent(grant->state.secret))
+    bool is_plain = slice_is_absent(grant->state.secret);
+    if (r == 0 && !is_plain)
+        r = collect(session, line, grant, "request");
+    if (r == 0 && !is_plain)
+        r = note(session->agent, folder, session, grant); /* the keeper goes by it */
+    if (r == 0 || r == GRANT_UNCOLLECTED)
         return r;
-    r = collect(session, line, grant, "request");
-    if (r == 0)
-        return note(session->agent, folder, session, grant); /* the keeper goes by it */
     if (r == -ECANCELED)
         return stop(session, folder, signals, grant);
     /* What a lost lease leaves behind is known; else taking the request back ends it, whatever it is. */
     bool is_lost = r == outcome_row(OUTCOME_LEASE_LOST)->exit_code;
     bool is_settled =
-        r <= 0 || (is_lost ? lease_state_remove(folder, grant->request_id) == 0 : take_back(session, folder, grant));
+        is_lost ? lease_state_remove(folder, grant->request_id) == 0 : take_back(session, folder, grant);
     if (!is_settled)
         agent_say(session->agent, LOG_WARNING, "`stack-agent release` gives the stack back");
     return r;
 }
 
-int grant_request(Session *session, const StateFolder *folder, StopSignals *signals, Grant *grant) {
+static int ask(Session *session, const StateFolder *folder, StopSignals *signals, Grant *grant) {
     const Agent *agent = session->agent;
-    grant->state.lease_seconds = agent->options->lease_seconds;
-    int r = note(agent, folder, session, grant);
-    if (r != 0)
-        return r;
     Command command = {.operation = OP_REQUEST_STACK};
     fields_clear(operation_row(OP_REQUEST_STACK)->command, &command);
     command.branch = grant->branch;
@@ -301,6 +306,7 @@ int grant_request(Session *session, const StateFolder *folder, StopSignals *sign
     command.holder = grant->job.holder;
     Line line = line_of(agent, signals);
     command.if_none = line.is_one_try ? IF_NONE_FAIL : IF_NONE_WAIT;
+    int r;
     do {
         r = line_wait(session, &command, &line, &grant->reply);
         if (r == -ECANCELED)
@@ -312,6 +318,19 @@ int grant_request(Session *session, const StateFolder *folder, StopSignals *sign
             return refused(session, folder, &line, grant);
         r = take_grant(session, folder, signals, &line, grant);
     } while (r == GRANT_UNCOLLECTED);
+    return r;
+}
+
+int grant_request(Session *session, const StateFolder *folder, StopSignals *signals, Grant *grant) {
+    grant->state.lease_seconds = session->agent->options->lease_seconds;
+    grant->asking_fd = lease_asking_begin(folder, grant->request_id);
+    if (grant->asking_fd < 0)
+        return agent_fail(session->agent, EXIT_BROKEN, "%s cannot be written: %s; --state-dir names another folder",
+                          folder->path, strerror(-grant->asking_fd));
+    int r = note(session->agent, folder, session, grant);
+    if (r == 0)
+        r = ask(session, folder, signals, grant);
+    lease_asking_end(folder, grant->request_id, &grant->asking_fd);
     return r;
 }
 

@@ -21,6 +21,7 @@ typedef struct Grant {
     Purpose purpose;
     Reply reply;      /* the answer */
     LeaseState state; /* as noted; borrows from all of the above */
+    int asking_fd;    /* of lease_asking_begin; -1 */
     int64_t sent_ms;  /* boot_ms before the grant, or the renewal that collected it, was asked for */
 } Grant;
 

@@ -2,6 +2,7 @@
 #include "agent/lease_choice.h"
 
 #include "agent/give_back.h"
+#include "agent/keeper.h"
 #include "agent/limits.h"
 #include "agent/print.h"
 
@@ -11,38 +12,61 @@ int lease_choice_load(const Agent *agent, const StateFolder *folder, LeaseStates
     int r = lease_states_load(folder, out, &reason);
     if (r == 0 && out->refused_count > 0)
         agent_say(agent, LOG_WARNING, "%s", buffer_text(&reason));
+    for (size_t i = 0; i < out->count; i++)
+        out->items[i].has_keeper_ended = keeper_has_ended(folder, out->items[i].request_id);
     return r;
 }
 
-static int ask_for_name(const Agent *agent, const LeaseStates *leases) {
-    OWN(buffer_deinit) Buffer names;
-    buffer_init(&names, REASON_MAX);
+/* How likely the lease is to live still. */
+static int rank(const LeaseState *lease) {
+    if (!slice_is_absent(lease->lost_why) || lease->is_left)
+        return 0;
+    return lease->has_keeper_ended ? 1 : 2;
+}
+
+/* Of two leases of one stack one is over. */
+static bool is_better(const LeaseState *a, const LeaseState *b) {
+    if (rank(a) != rank(b))
+        return rank(a) > rank(b);
+    return a->generation != b->generation ? a->generation > b->generation : a > b;
+}
+
+static bool is_meant(const LeaseState *lease, Slice name) {
+    return !slice_is_absent(lease->stack) && (slice_is_absent(name) || slice_equal(lease->stack, name));
+}
+
+/* What an earlier process of this folder left behind is not meant where there is anything else. */
+static bool is_outdone_by(const LeaseState *lease, const LeaseState *other) {
+    bool is_earlier = lease->is_left && (!other->is_left || is_better(other, lease));
+    return is_earlier || (slice_equal(lease->stack, other->stack) && is_better(other, lease));
+}
+
+static bool is_outdone(const LeaseStates *leases, Slice name, const LeaseState *lease) {
     for (size_t i = 0; i < leases->count; i++) {
-        if (slice_is_absent(leases->items[i].stack))
-            continue;
-        buffer_add_text(&names, names.len > 0 ? ", " : "");
-        print_foreign(&names, leases->items[i].stack);
+        const LeaseState *other = &leases->items[i];
+        if (other != lease && is_meant(other, name) && is_outdone_by(lease, other))
+            return true;
     }
-    return agent_fail(agent, EXIT_USAGE, "this job has several stacks: name one of %s", buffer_text(&names));
+    return false;
 }
 
 int lease_choice_find(const Agent *agent, const LeaseStates *leases, Slice name, const LeaseState **chosen) {
-    const LeaseState *found = NULL;
+    OWN(buffer_deinit) Buffer names;
+    size_t count = 0;
+    buffer_init(&names, REASON_MAX);
+    *chosen = NULL;
     for (size_t i = 0; i < leases->count; i++) {
         const LeaseState *lease = &leases->items[i];
-        bool is_meant = slice_is_absent(name) || slice_equal(lease->stack, name);
-        if (slice_is_absent(lease->stack) || !is_meant)
+        if (!is_meant(lease, name) || is_outdone(leases, name, lease))
             continue;
-        bool is_same = found != NULL && slice_equal(lease->stack, found->stack);
-        if (is_same && !slice_is_absent(lease->lost_why))
-            continue; /* what a lost lease left behind is not meant where the stack was got again */
-        bool was_lost = is_same && !slice_is_absent(found->lost_why);
-        if (found != NULL && !was_lost && slice_is_absent(name))
-            return ask_for_name(agent, leases);
-        found = lease;
+        *chosen = lease;
+        buffer_add_text(&names, count++ > 0 ? ", " : "");
+        print_foreign(&names, lease->stack);
     }
-    *chosen = found;
-    return 0;
+    if (count <= 1)
+        return 0;
+    *chosen = NULL;
+    return agent_fail(agent, EXIT_USAGE, "this job has several stacks: name one of %s", buffer_text(&names));
 }
 
 int lease_choice_open(const Agent *agent, StateFolder *folder, LeaseStates *leases, const LeaseState **chosen) {

@@ -1,5 +1,6 @@
 /*
- * Which of this job's leases a verb means: the only one, or the one whose stack it names.
+ * Which of this job's leases a verb means: the only one, or the one whose stack it names. A folder may hold more than lives:
+ * what was lost, and what an earlier shell of the same work tree left to run out.
  */
 #pragma once
 

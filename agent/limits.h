@@ -49,6 +49,7 @@
 #define GIT_OUTPUT_MAX 4096
 #define GIT_MS 10000                           /* one call of the git command */
 #define GIT_FETCH_MS 60000                     /* … that fetches a commit */
+#define GIT_STOP_MS 2000                       /* from being told to end to being killed */
 #define CHANGED_FILES_MAX ((size_t)256 * 1024) /* bytes of the names of changed files; those behind are counted */
 
 /* After the command of `run` has ended, what is left of its process group has this long to end before it is killed. */

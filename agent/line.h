@@ -13,6 +13,8 @@ typedef struct Line {
     /* Filled. */
     int64_t began_ms, sent_ms; /* boot_ms; sent_ms: before the answered try was sent, at the earliest */
     int64_t position;          /* the last one heard of; FIELD_ABSENT: none */
+    bool is_met;               /* it was heard to be in line */
+    bool is_unsure;            /* something was sent that no coordinator has answered */
     int64_t told_ms;
     int64_t told_position;
 } Line;

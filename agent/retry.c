@@ -23,7 +23,7 @@ typedef struct Rounds {
     size_t count;
     ClientReply *reply;
     bool is_given_up[OPTION_LIST_MAX]; /* addresses where nothing is to be had */
-    bool is_sent;
+    bool is_sent, is_unsure;
     int try_count;
     int result;          /* of the latest try */
     size_t latest;       /* … the address it was at */
@@ -39,12 +39,23 @@ static int64_t left_ms(const Rounds *r) {
 
 /* 429 and 503 by any name: a coordinator that is busy, shutting down, or behind a proxy that does not reach it. */
 static bool is_busy(int status) {
-    return status == 429 || status == 502 || status == 503 || status == 504;
+    return status == 429 || status == 502 || status == 503 || status == 504 || (status >= 520 && status <= 527);
+}
+
+/* An error without a code is somebody's in between. He may be all there is at this address; but where a coordinator was met
+ * before, or this call may have reached one, it is there still. */
+static bool is_between(const Rounds *r) {
+    bool has_code = json_string_length(json_object_get(r->reply->json, "code")) > 0;
+    return r->reply->status >= 300 && !has_code && (r->call->is_met || r->is_unsure);
+}
+
+static bool has_answer(const Rounds *r) {
+    return r->result == 0 && !is_busy(r->reply->status) && !is_between(r);
 }
 
 static bool is_over(const Rounds *r) {
     if (r->result == 0)
-        return !is_busy(r->reply->status) || (!r->call->is_repeatable && r->reply->status != 429);
+        return has_answer(r) || (!r->call->is_repeatable && r->reply->status != 429);
     if (r->result == CLIENT_FAULT || r->result == CLIENT_REFUSED)
         return !r->call->is_repeatable && r->is_sent;
     return true;
@@ -58,8 +69,10 @@ static void try_address(Rounds *r, size_t index, size_t still_to_try) {
     client_reply_deinit(r->reply);
     r->latest = index;
     r->result = client_call(r->clients[index], &call, r->reply);
+    r->is_unsure = r->is_unsure || (r->reply->is_sent && !has_answer(r));
     r->is_sent = r->is_sent || r->reply->is_sent;
     r->reply->is_sent = r->is_sent;
+    r->reply->is_unsure = r->is_unsure;
     r->try_count++;
     r->is_given_up[index] = r->result == CLIENT_REFUSED;
     int64_t seconds = r->reply->retry_after_seconds;
@@ -99,11 +112,7 @@ static int64_t next_pause(Rounds *r) {
     int64_t pause_ms = 1 + (int64_t)(noise % (uint64_t)r->backoff_ms);
     int64_t rest_ms = left_ms(r);
     r->backoff_ms = r->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : r->backoff_ms * 2;
-    if (r->asked_ms > 0) {
-        /* Those who were all told the same second must not come back in it together. */
-        pause_ms = r->asked_ms + pause_ms;
-        return pause_ms < rest_ms ? pause_ms : 0;
-    }
+    pause_ms += r->asked_ms; /* those who were all told the same second must not come back in it together */
     if (pause_ms + LAST_TRY_MS <= rest_ms)
         return pause_ms;
     return rest_ms > LAST_TRY_MS ? rest_ms - LAST_TRY_MS : 0;
@@ -126,7 +135,7 @@ static void mention(Rounds *r) {
 }
 
 static void remember_who_answers(const Rounds *r) {
-    if (r->result != 0 || is_busy(r->reply->status))
+    if (!has_answer(r))
         return;
     Client *answering = r->clients[r->latest];
     for (size_t i = r->latest; i > 0; i--)

@@ -25,11 +25,12 @@ typedef struct RetryCall {
     int64_t try_max_ms;  /* one try at one address; 0: TRY_MS */
     bool is_one_try;     /* each address once, no pause */
     bool is_repeatable;  /* a second arrival changes nothing; else only what certainly never arrived is sent again */
+    bool is_met;         /* a coordinator has answered about this before: what is no coordinator's answer now is a fault */
 } RetryCall;
 
 /* The address that answers moves to the front: the next call begins there, and not with one that hangs or is gone.
  * 0: `reply` is the answer, or the last retryable refusal (429, 503 …) | CLIENT_FAULT, CLIENT_REFUSED: no answer, with
- * the last reason | -ECANCELED | -ENOMEM. reply->is_sent tells about all tries together. */
+ * the last reason | -ECANCELED | -ENOMEM. reply->is_sent and is_unsure tell about all tries together. */
 int retry_call(const RetryWorld *world, Client **clients, size_t count, const RetryCall *call, ClientReply *reply)
     MUST_USE;
 /* Sleeps by poll(2). */

@@ -219,6 +219,7 @@ int session_call(Session *session, const Command *command, SessionLimits limits,
         .try_max_ms = limits.try_max_ms,
         .is_one_try = limits.is_one_try || limits.within_ms == 0,
         .is_repeatable = is_repeatable(command),
+        .is_met = limits.is_met,
     };
     int r = retry_call(&world, session->clients, session->count, &call, &reply->raw);
     if (r == 0)

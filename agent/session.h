@@ -25,6 +25,7 @@ typedef struct SessionLimits {
     int64_t within_ms;  /* 0: one try at each address, at most CALL_MS */
     int64_t try_max_ms; /* one try; 0: TRY_MS */
     bool is_one_try;    /* one try at each address within within_ms */
+    bool is_met;        /* see RetryCall */
     int cancel_fd;      /* -1: none */
 } SessionLimits;
 

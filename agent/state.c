@@ -68,6 +68,7 @@ static const Field rows[] = {
     {.name = "isDeployed", .kind = FIELD_BOOLEAN, .offset = offsetof(LeaseState, is_deployed)},
     {.name = "isJoined", .kind = FIELD_BOOLEAN, .offset = offsetof(LeaseState, is_joined)},
     {.name = "lostWhy", .kind = FIELD_TEXT, .offset = offsetof(LeaseState, lost_why), .check = rule_one_line},
+    {.name = "isLeft", .kind = FIELD_BOOLEAN, .offset = offsetof(LeaseState, is_left)},
     {.name = "lostBy", .kind = FIELD_TEXT, .offset = offsetof(LeaseState, lost_by), .check = rule_one_line},
     {.name = "lostAt", .kind = FIELD_TEXT, .offset = offsetof(LeaseState, lost_at), .check = rule_one_line},
 };
@@ -286,7 +287,8 @@ int lease_state_change(const StateFolder *folder, Slice request_id, void (*chang
 bool lease_state_exists(const StateFolder *folder, Slice request_id) {
     char name[NAME_SIZE];
     file_name(request_id, name);
-    return faccessat(folder->fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
+    struct stat about; /* not faccessat(2), which old kernels cannot ask about a link itself */
+    return fstatat(folder->fd, name, &about, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
 }
 
 int lease_log_open(const StateFolder *folder, Slice request_id, bool is_made) {
@@ -295,6 +297,29 @@ int lease_log_open(const StateFolder *folder, Slice request_id, bool is_made) {
     log_name(request_id, name);
     int fd = openat(folder->fd, name, flags, 0600);
     return fd >= 0 ? fd : -errno;
+}
+
+int lease_asking_begin(const StateFolder *folder, Slice request_id) {
+    int fd = lease_log_open(folder, request_id, true);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        int error = -errno;
+        (void)close(fd);
+        return error;
+    }
+    return fd;
+}
+
+void lease_asking_end(const StateFolder *folder, Slice request_id, int *fd) {
+    char name[NAME_SIZE];
+    log_name(request_id, name);
+    if (*fd >= 0)
+        (void)unlinkat(folder->fd, name, 0); /* a keeper makes its own; where there is none, none has ended */
+    closep(fd);
+}
+
+bool lease_is_attended(const StateFolder *folder, Slice request_id) {
+    OWN(closep) int fd = lease_log_open(folder, request_id, false);
+    return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
 }
 
 int lease_state_remove(const StateFolder *folder, Slice request_id) {

@@ -27,6 +27,9 @@ typedef struct LeaseState {
     bool is_joined;        /* another job's request: giving the stack back is not ours */
     /* Once the keeper heard that the lease is lost: as the coordinator told it. */
     Slice lost_why, lost_by, lost_at; /* lost_why absent: it is not known to be lost */
+    bool is_left; /* its job's process has ended without giving it back, and the keeper with it */
+    /* Not in the file; lease_choice_load fills it. */
+    bool has_keeper_ended; /* there was one, and it is no more */
 } LeaseState;
 
 #define LEASE_STATE_EMPTY ((LeaseState){.generation = FIELD_ABSENT, .lease_seconds = FIELD_ABSENT})
@@ -53,5 +56,12 @@ bool lease_state_exists(const StateFolder *folder, Slice request_id);
 
 /* The keeper's log, for appending; its lock is the keeper's life. -errno, -ENOENT: there is none and it is not to be made. */
 int lease_log_open(const StateFolder *folder, Slice request_id, bool is_made) MUST_USE;
+/* While a request waits for its answer whoever asks holds that lock, so that nobody takes it for one that was left. A
+ * descriptor for lease_asking_end, -EWOULDBLOCK: another process asks | -errno. */
+int lease_asking_begin(const StateFolder *folder, Slice request_id) MUST_USE;
+void lease_asking_end(const StateFolder *folder, Slice request_id, int *fd);
+/* Somebody asks for it, or keeps it. */
+bool lease_is_attended(const StateFolder *folder, Slice request_id);
+
 /* Removes the file and its keeper's log. 0, also when there is none | -errno. */
 int lease_state_remove(const StateFolder *folder, Slice request_id) MUST_USE;

@@ -41,8 +41,19 @@ static bool is_amid_deploy(const PostStep *step) {
     return state_is(step, "STATE_needs_deploy", "true") && !step->lease.is_deployed;
 }
 
+/* A stack is as new only when its cleaning is known to have gone well: the job did, and main came to its end. */
+static GiveBack judge_cleaning(const PostStep *step) {
+    bool has_begun = ci_variable(step->github.agent.environ_get, "STATE_needs_deploy") != NULL;
+    if (has_begun && !has_failed(step))
+        return (GiveBack){.outcome = RELEASE_OK};
+    bool is_broken = step->github.inputs.on_failure == GITHUB_OUTCOME_BROKEN;
+    return (GiveBack){.outcome = is_broken ? RELEASE_BROKEN : RELEASE_DIRTY, .note = "the cleaning job failed"};
+}
+
 static GiveBack judge(const PostStep *step) {
     const GithubInputs *inputs = &step->github.inputs;
+    if (inputs->purpose == PURPOSE_CLEAN)
+        return judge_cleaning(step);
     if (!has_failed(step))
         return (GiveBack){.outcome = RELEASE_OK};
     switch ((GithubOutcome)inputs->on_failure) {

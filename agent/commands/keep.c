@@ -121,6 +121,20 @@ static int end_lost(Keeper *k) {
     return reply_fail(&k->agent, reply, "LOST: the lease cannot be renewed");
 }
 
+static void set_left(LeaseState *state, const void *arg) {
+    (void)arg;
+    state->is_left = true;
+}
+
+/* The file stays: it may be released still, until it has run out. */
+static int end_kept(Keeper *k, const char *why) {
+    OWN(buffer_deinit) Buffer reason;
+    buffer_init(&reason, REASON_MAX);
+    agent_say(&k->agent, LOG_INFO, "%.*s is not kept any longer: %s", SLICE_PRINT(k->state.stack), why);
+    int r = lease_state_change(&k->folder, k->request_id, set_left, NULL, &reason);
+    return r < 0 ? r : 0;
+}
+
 static int64_t next_wake(const Keeper *k) {
     bool must_look = k->folder_fd < 0 || (k->job.pid > 0 && k->job_fd < 0);
     int64_t look_ms = must_look ? clock_boot_ms(k->agent.clock) + LOOK_AGAIN_MS : CLOCK_FOREVER;
@@ -132,10 +146,8 @@ static int keep(Keeper *k) {
     agent_say(&k->agent, LOG_INFO, "keeping %.*s for process %d", SLICE_PRINT(stack), (int)k->job.pid);
     for (;;) {
         const char *end = find_end(k);
-        if (end != NULL) {
-            agent_say(&k->agent, LOG_INFO, "%.*s is not kept any longer: %s", SLICE_PRINT(stack), end);
-            return 0;
-        }
+        if (end != NULL)
+            return end_kept(k, end);
         if (clock_boot_ms(k->agent.clock) < k->renewal.times.next_ms) {
             wake_at(&k->wake, next_wake(k));
             int r = wake_wait(&k->wake, -1);

@@ -1,11 +1,13 @@
 /* release: gives back this job's stack, and takes back requests whose answer never came. */
 #include <string.h>
 
+#include "agent/ci.h"
 #include "agent/command.h"
 #include "agent/give_back.h"
 #include "agent/lease_choice.h"
 #include "agent/limits.h"
 #include "agent/print.h"
+#include "protocol/rules.h"
 
 typedef struct Release {
     const Agent *agent;
@@ -39,11 +41,34 @@ static int judge(const AgentOptions *options, const LeaseState *lease) {
     return is_doubtful ? RELEASE_DIRTY : options->outcome;
 }
 
+/* On one line and not too long: a word for people never keeps a stack leased. NULL: there is none. */
+static const char *fit_note(const Release *release, Buffer *out) {
+    Slice note = ci_cut(slice_of(release->agent->options->note), NOTE_MAX);
+    for (size_t i = 0; i < note.len; i++)
+        buffer_add_char(out, (unsigned char)note.ptr[i] < ' ' ? ' ' : note.ptr[i]);
+    if (slice_is_absent(note))
+        return NULL;
+    if (rule_one_line(buffer_slice(out)) == NULL)
+        return buffer_text(out);
+    agent_say(release->agent, LOG_WARNING, "the note is left out: it is no UTF-8, or has control characters (--note)");
+    return NULL;
+}
+
 static int end_chosen(Release *release, const StateFolder *folder, const LeaseState *lease) {
     const AgentOptions *options = release->agent->options;
+    OWN(buffer_deinit) Buffer note;
+    buffer_init(&note, NOTE_MAX + 1);
     if (lease->is_joined && !options->is_joined_too)
         return leave(release, folder, lease);
-    return end_one(release, folder, lease, (GiveBack){.outcome = judge(options, lease), .note = options->note});
+    GiveBack how = {.outcome = judge(options, lease), .note = fit_note(release, &note)};
+    return end_one(release, folder, lease, how);
+}
+
+static int end_unanswered(Release *release, const StateFolder *folder, const LeaseState *lease) {
+    if (!lease_is_attended(folder, lease->request_id))
+        return end_one(release, folder, lease, (GiveBack){.outcome = RELEASE_OK});
+    agent_say(release->agent, LOG_INFO, "another process here still waits for a stack: that request is left to it");
+    return 0;
 }
 
 /* 0 | an exit code, said: nothing was done | -errno */
@@ -55,11 +80,9 @@ static int release_own(Release *release, const StateFolder *folder) {
         r = lease_choice_find(release->agent, &leases, release->name, &chosen);
     if (r == 0 && chosen != NULL)
         r = end_chosen(release, folder, chosen);
-    for (size_t i = 0; i < leases.count && r == 0; i++) {
-        bool is_unanswered = slice_is_absent(leases.items[i].stack) && slice_is_absent(release->name);
-        if (is_unanswered)
-            r = end_one(release, folder, &leases.items[i], (GiveBack){.outcome = RELEASE_OK});
-    }
+    for (size_t i = 0; i < leases.count && r == 0; i++)
+        if (slice_is_absent(leases.items[i].stack) && slice_is_absent(release->name))
+            r = end_unanswered(release, folder, &leases.items[i]);
     /* What cannot be read may be the lease that was meant. */
     if (r == 0 && release->count == 0 && leases.refused_count > 0)
         return EXIT_BROKEN;

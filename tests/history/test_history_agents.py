@@ -1,6 +1,7 @@
 """The real agent's jobs under faults: commands of `run` that note by themselves when they work, so that nobody's word
 counts but theirs. Two of them never work on one stack at once, whatever happens to coordinator, network and agents."""
 
+import concurrent.futures
 import itertools
 import random
 import secrets
@@ -141,10 +142,22 @@ def violations(commands, granted):
     return found
 
 
+@pytest.fixture(scope="module")
+def histories(tmp_path_factory):
+    """All at once: they mostly wait."""
+    folders = {mix: tmp_path_factory.mktemp(mix) for mix in MIXES}
+
+    def make(mix):
+        run = AgentRun(folders[mix], f"{SEED}/agents/{mix}", deeds=MIXES[mix], seconds=SECONDS, stacks=STACKS)
+        return run, *run.go()
+
+    with concurrent.futures.ThreadPoolExecutor(len(MIXES)) as pool:
+        yield {mix: pool.submit(make, mix) for mix in MIXES}
+
+
 @pytest.mark.parametrize("mix", MIXES)
-def test_two_commands_never_work_on_one_stack(tmp_path, mix):
-    run = AgentRun(tmp_path, f"{SEED}/agents/{mix}", deeds=MIXES[mix], seconds=SECONDS, stacks=STACKS)
-    commands, granted = run.go()
+def test_two_commands_never_work_on_one_stack(histories, mix):
+    run, commands, granted = histories[mix].result()
     said = [s for job in run.actors for s in job.said]
     print(f"{mix}: {len(commands)} commands, ends of agents: {sorted(status for status, _, _ in said)}")
     assert not violations(commands, granted), f"HISTORY_SEED={SEED}"

@@ -257,14 +257,16 @@ static void retry_after_is_the_least_that_is_waited(void **state) {
     client_reply_deinit(&w.reply);
 }
 
-static void a_retry_after_behind_the_deadline_ends_it_now(void **state) {
+static void where_retry_after_is_behind_the_deadline_a_last_try_is_before_it(void **state) {
     (void)state;
     static World w;
+    const Step steps[] = {draining, done};
     world_init(&w);
-    add_script(&w, &draining, 1);
-    assert_int_equal(call(&w, 2000, true), 0);
-    assert_int_equal(w.reply.status, 503);
-    assert_int_equal(w.pause_count, 0);
+    add_script(&w, steps, COUNT_OF(steps));
+    assert_int_equal(call(&w, 2500, true), 0);
+    assert_int_equal(w.reply.status, 200);
+    assert_int_equal(w.pause_count, 1);
+    assert_true(w.pauses[0] == 1500);
     client_reply_deinit(&w.reply);
 }
 
@@ -376,7 +378,7 @@ int main(void) {
         cmocka_unit_test(a_try_never_outlasts_the_deadline),
         cmocka_unit_test(one_try_asks_each_address_once),
         cmocka_unit_test(retry_after_is_the_least_that_is_waited),
-        cmocka_unit_test(a_retry_after_behind_the_deadline_ends_it_now),
+        cmocka_unit_test(where_retry_after_is_behind_the_deadline_a_last_try_is_before_it),
         cmocka_unit_test(an_absurd_retry_after_is_not_believed),
         cmocka_unit_test(an_address_without_trust_is_not_asked_again),
         cmocka_unit_test(no_address_left_ends_it_at_once),
