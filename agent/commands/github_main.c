@@ -195,12 +195,15 @@ static int tell_later_steps(MainStep *step) {
     };
     const GithubEntry variables[] = {{env_name, state->stack}, {env_generation.ptr, generation}};
     const GithubEntry notes[] = {{"needs_deploy", needs_deploy}, {"stack", state->stack}};
+    const GithubEntry ready[] = {{"ready", slice_of("true")}}; /* later steps know of the stack */
     int r = github_step_write(&step->github, "GITHUB_STATE", notes, COUNT_OF(notes));
     if (r == 0)
         r = github_step_write(&step->github, "GITHUB_OUTPUT", outputs, COUNT_OF(outputs));
     if (r == 0)
         r = github_step_write(&step->github, "GITHUB_ENV", variables, generation.len > 0 ? 2 : 1);
-    return r == 0 ? put_on_path(step) : r;
+    if (r == 0)
+        r = put_on_path(step);
+    return r == 0 ? github_step_write(&step->github, "GITHUB_STATE", ready, COUNT_OF(ready)) : r;
 }
 
 /* ---- people ---- */

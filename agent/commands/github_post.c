@@ -43,8 +43,7 @@ static bool is_amid_deploy(const PostStep *step) {
 
 /* A stack is as new only when its cleaning is known to have gone well: the job did, and main came to its end. */
 static GiveBack judge_cleaning(const PostStep *step) {
-    bool has_begun = ci_variable(step->github.agent.environ_get, "STATE_needs_deploy") != NULL;
-    if (has_begun && !has_failed(step))
+    if (state_is(step, "STATE_ready", "true") && !has_failed(step))
         return (GiveBack){.outcome = RELEASE_OK};
     bool is_broken = step->github.inputs.on_failure == GITHUB_OUTCOME_BROKEN;
     return (GiveBack){.outcome = is_broken ? RELEASE_BROKEN : RELEASE_DIRTY, .note = "the cleaning job failed"};

@@ -153,7 +153,14 @@ class Step:
             assert set(read_entries(self.text["OUTPUT"])) == OUTPUTS
             assert set(read_entries(self.text["ENV"])) == {"STACK_NAME", "STACK_GENERATION"}
             assert len(read_path(self.text["PATH"])) == 1
-        assert set(read_entries(self.text["STATE"])) <= {"request_id", "state_dir", "joined", "needs_deploy", "stack"}
+        assert set(read_entries(self.text["STATE"])) <= {
+            "request_id",
+            "state_dir",
+            "joined",
+            "needs_deploy",
+            "stack",
+            "ready",
+        }
         read_page(self.text["STEP_SUMMARY"])
         return self
 

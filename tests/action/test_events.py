@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 from runner import AGENTS, ROOT, Coordinator, Project, git, head, read_action, run
+from worker import read_entries
 
 PULL = {"pull_request": {"head": {"ref": "feat/login", "sha": "b" * 40, "repo": {"full_name": "team/shop"}}}}
 EVENTS = [
@@ -166,10 +167,28 @@ def test_cleaning_by_a_workflow(runner, daemon):
     runner.key = project.key
     runner.job(runner.uses(), run("exit 1", "deploy"))
     assert project.states == {"test-1": "dirty"}
-    assert runner.job(runner.uses(purpose="clean"), run("exit 1", "clean")).status == "failure"
-    assert project.states == {"test-1": "dirty"}
+    for more in ({}, {"on_failure": "ok"}):  # whatever a failure means: the stack is not clean
+        assert runner.job(runner.uses(purpose="clean", **more), run("exit 1", "clean")).status == "failure"
+        assert project.states == {"test-1": "dirty"}
     assert runner.job(runner.uses(purpose="clean"), run("true", "clean")).status == "success"
     assert project.states == {"test-1": "available"}
+
+
+def test_a_cleaning_that_never_began_cleans_nothing(step, project, tmp_path):
+    """The step has failed after it had the stack; the job went on all the same, and is well."""
+    project.daemon.admin("project", "update", project.name, "--cleaning", "on")
+    ended = {"INPUT_JOB-STATUS": "success"}
+    state = read_entries(step().text["STATE"])
+    step("post", **{f"STATE_{k}": v for k, v in state.items()}, **{"INPUT_JOB-STATUS": "failure"})
+    assert project.states == {"test-1": "dirty"}
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "stack-agent-bin").touch()  # where a folder has to be
+    for folder, code, after in ((tmp_path / "other", 70, "dirty"), (tmp_path / "temp", 0, "available")):
+        main = step(**{"INPUT_PURPOSE": "clean", "RUNNER_TEMP": str(folder)})
+        assert main.code == code, main.lines
+        state = {f"STATE_{k}": v for k, v in read_entries(main.text["STATE"]).items()}
+        assert step("post", **state, **ended, **{"INPUT_PURPOSE": "clean"}).code == 0
+        assert project.states == {"test-1": after}
 
 
 def test_the_files_agree(action):

@@ -1,0 +1,255 @@
+"""The agent where something else goes wrong: a proxy in between, a full disk, a folder with more than one job's."""
+
+import http.client
+import http.server
+import json
+import resource
+import signal
+import socket
+import struct
+import subprocess
+import threading
+
+import pytest
+from programs import AGENT, Coordinator
+from test_agent import DEADLINE, Job, Project, until
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory):
+    coordinator = Coordinator(tmp_path_factory.mktemp("faults") / "data").start()
+    yield coordinator
+    coordinator.hang_up()
+    assert coordinator.stop() == 0, "".join(coordinator.log)
+
+
+@pytest.fixture
+def project(daemon):
+    return Project(daemon, "--max-stacks", "1", "--expiry-grace", "1")
+
+
+@pytest.fixture
+def job(project, tmp_path, clone):
+    return Job(project, tmp_path / "job", clone)
+
+
+@pytest.fixture
+def other(project, tmp_path, clone):
+    return Job(project, tmp_path / "other", clone)
+
+
+def queue(project):
+    return project.http.call("listQueue").body["queue"]
+
+
+# ---- a proxy ----
+
+
+class Ingress(http.server.ThreadingHTTPServer):
+    """Passes requests on, but for those it has orders for: "lose" (the answer), or an error page of its own."""
+
+    daemon_threads = True
+
+    def __init__(self, daemon):
+        super().__init__(("127.0.0.1", 0), Pass)
+        self.target, self.orders = daemon.ready["http"], []
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Pass(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        wanted = [o for o in self.server.orders if o[0] == self.path]
+        if wanted:
+            self.server.orders.remove(wanted[0])
+        order = wanted[0][1] if wanted else None
+        if isinstance(order, int):
+            self.answer(order, b"<html>nobody here</html>")
+            return
+        upstream = http.client.HTTPConnection(self.server.target, timeout=60)
+        upstream.request("POST", self.path, body, dict(self.headers))
+        answer = upstream.getresponse()
+        text = answer.read()
+        upstream.close()
+        if order == "lose":
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close_connection = True
+            self.connection.close()
+            return
+        self.answer(answer.status, text)
+
+    do_GET = do_POST
+
+    def answer(self, status, text):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *words):
+        """Not into the test's output."""
+
+
+@pytest.fixture
+def ingress(daemon):
+    between = Ingress(daemon)
+    yield between
+    between.shutdown()
+    between.server_close()
+
+
+@pytest.mark.parametrize("page", [404, 403, 301, 521])
+def test_an_error_page_after_a_lost_answer_is_no_answer(ingress, project, tmp_path, clone, page):
+    job = Job(project, tmp_path, clone, ingress.url)
+    ingress.orders += [("/requestStack", "lose"), ("/requestStack", page)]
+    assert job.succeeds("request", "--wait", "20s").stdout == "test-1\n"
+    assert ingress.orders == []
+    job.succeeds("release")
+
+
+def test_an_error_page_does_not_end_a_wait(ingress, other, project, tmp_path, clone):
+    job = Job(project, tmp_path, clone, ingress.url)
+    other.succeeds("request")
+    waiting = job.start("request", "--wait", "60s")
+    until(lambda: queue(project), "it waits")
+    ingress.orders += [("/requestStack", "lose"), ("/requestStack", 404), ("/requestStack", 404)]
+    other.succeeds("release")  # its answer is lost
+    assert waiting.wait(DEADLINE) == 0, waiting.stderr.read()
+    assert waiting.stdout.read() == "test-1\n" and ingress.orders == []
+
+
+def test_an_error_page_alone_ends_it_at_once(ingress, project, tmp_path, clone):
+    job = Job(project, tmp_path, clone, ingress.url)
+    ingress.orders += [("/requestStack", 404)]
+    failed = job("request", "--wait", "60s")
+    assert failed.returncode == 64 and "STACK_AGENT_URL" in failed.stderr
+    assert job.files() == [] and queue(project) == []
+
+
+def test_what_waited_is_not_forgotten_when_nobody_answers_any_more(project, other, tmp_path, clone):
+    daemon = Coordinator(tmp_path / "data").start()
+    project = Project(daemon, "--max-stacks", "1")
+    job = Job(project, tmp_path, clone)
+    Job(project, tmp_path / "other", clone).succeeds("request")
+    waiting = job.start("request", "--wait", "4s")
+    until(lambda: queue(project), "it waits")
+    daemon.stop()  # it says so; then nobody says anything
+    assert waiting.wait(DEADLINE) == 69
+    assert "stack-agent release" in waiting.stderr.read()
+    daemon.hang_up()
+    daemon.start()
+    job.env["STACK_AGENT_URL"] = daemon.url
+    (noted,) = job.files()
+    noted.write_text(json.dumps(json.loads(noted.read_text()) | {"urls": daemon.url}))  # its port is another one
+    project.http = daemon.http(project.key)
+    assert len(queue(project)) == 1
+    job.succeeds("release")
+    assert queue(project) == [] and job.files() == []
+    daemon.hang_up()
+    assert daemon.stop() == 0
+
+
+def test_with_two_addresses_a_wait_ends_as_with_one(project, other, daemon, tmp_path, clone):
+    other.succeeds("request")
+    for seconds in (2, 5):
+        failed = other(
+            "request", "--wait", f"{seconds}s", "--url", daemon.url, "--url", f"http://{daemon.ready['http']}"
+        )
+        assert failed.returncode == 75, failed.stderr
+        assert "unreachable" not in failed.stderr
+
+
+# ---- a disk that is full ----
+
+
+def test_a_grant_that_cannot_be_noted_is_given_back(job, project, tmp_path):
+    job.succeeds("request")
+    waiting = job.start("request", "--wait", "60s", "--branch", "b")
+    until(lambda: queue(project), "it waits")
+    (before,) = [p for p in job.files() if p.suffix == ".json" and "secret" not in p.read_text()]
+    size = before.stat().st_size
+    waiting.terminate()
+    waiting.wait(DEADLINE)
+    job.succeeds("release")
+    for verb in (["request"], ["run", "--", "true"]):
+        failed = subprocess.run(
+            [AGENT, verb[0], "--branch", "b", *verb[1:]], cwd=job.worktree, env=job.env, capture_output=True, text=True,
+            check=False, timeout=DEADLINE, restore_signals=False,  # what is too large is an error, not a signal
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size + 16, size + 16)),
+        )  # fmt: skip
+        assert failed.returncode == 70 and "cannot be written" in failed.stderr, failed.stderr
+        assert project.states == {"test-1": "available"} and job.files() == []
+
+
+# ---- a folder with more than one job's ----
+
+
+def leave_one_behind(job, project):
+    """A shell that ended without a release, as people's do."""
+    subprocess.run(
+        ["sh", "-c", '"$0" request --lease 2s; :', AGENT],
+        cwd=job.worktree,
+        env=job.env,
+        check=True,
+        capture_output=True,
+    )
+    until(lambda: project.states == {"test-1": "available"}, "it runs out")
+    assert project.stacks["test-1"]["isAvailable"] or until(
+        lambda: project.stacks["test-1"]["isAvailable"], "and its rest is over"
+    )
+
+
+def test_what_an_earlier_shell_left_does_not_stand_in_the_way(job, project):
+    for _ in range(3):
+        leave_one_behind(job, project)
+        job.succeeds("request")
+        job.succeeds("check")
+        job.succeeds("check", "test-1")
+        assert job("changed").returncode == 0
+        job.succeeds("deployed")
+        job.succeeds("release")
+        assert project.states == {"test-1": "available"}
+
+
+def test_the_latest_one_is_meant_when_all_were_left(job, project):
+    leave_one_behind(job, project)
+    subprocess.run(
+        ["sh", "-c", '"$0" request; :', AGENT], cwd=job.worktree, env=job.env, check=True, capture_output=True
+    )
+    until(lambda: all('isLeft":true' in p.read_text() for p in job.files() if p.suffix == ".json"), "both are left")
+    job.succeeds("release")  # it would last for minutes still
+    assert project.states == {"test-1": "available"}
+
+
+def test_a_release_leaves_a_request_that_another_process_waits_for(job, other, project):
+    other.succeeds("request")
+    waiting = job.start("request", "--wait", "60s")
+    until(lambda: queue(project), "it waits")
+    said = job.succeeds("release").stderr
+    assert "still waits" in said and len(queue(project)) == 1
+    waiting.send_signal(signal.SIGKILL)
+    waiting.wait(DEADLINE)
+    job.succeeds("release")  # now nobody does
+    assert queue(project) == [] and job.files() == []
+
+
+# ---- words ----
+
+
+@pytest.mark.parametrize("note", ["two\nlines\tand more", "long " * 500, b"no utf-8 \xff", "an escape \x1b[31m"])
+def test_a_note_never_keeps_a_stack(job, project, note):
+    job.succeeds("request")
+    done = subprocess.run(
+        [AGENT, "release", "--note", note], cwd=job.worktree, env=job.env, check=False, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert project.states == {"test-1": "available"}
+    if note == "two\nlines\tand more":
+        events = project.http.call("listEvents", {"after": 0}).body["events"]
+        assert events[-1]["note"] == "two lines and more"
