@@ -114,9 +114,8 @@ static int tell(Session *session, Line *line) {
 /* ---- waiting ---- */
 
 /* As long as a poll may be, but not longer than until something has to be said or given up. */
-static int64_t next_wait_seconds(const Session *session, const Line *line, int64_t now_ms) {
-    /* Each address gets its share of what is left: a poll has to end within one. */
-    int64_t left_ms = (line->deadline_ms - now_ms) / (int64_t)session->count - LAST_ANSWER_MS;
+static int64_t next_wait_seconds(const Line *line, int64_t now_ms) {
+    int64_t left_ms = line->deadline_ms - LAST_ANSWER_MS - now_ms;
     int64_t quiet_ms = line->told_ms + REMIND_MS - now_ms;
     int64_t seconds = (left_ms < quiet_ms ? left_ms : quiet_ms) / 1000;
     if (seconds < 1)
@@ -163,7 +162,7 @@ int line_wait(Session *session, Command *command, Line *line, Reply *reply) {
         if (!is_first && line->deadline_ms - asked_ms < LAST_ANSWER_MS)
             return 0; /* what was said last: no answer would come in time, and none is not what there was */
         if (can_park)
-            command->wait_seconds = is_first || line->is_one_try ? 0 : next_wait_seconds(session, line, asked_ms);
+            command->wait_seconds = is_first || line->is_one_try ? 0 : next_wait_seconds(line, asked_ms);
         int r = ask(session, command, line, reply);
         if (r != 0 || reply->outcome != OUTCOME_QUEUED)
             return r;

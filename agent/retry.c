@@ -68,7 +68,9 @@ static void try_address(Rounds *r, size_t index, size_t still_to_try) {
     call.timeout_ms = share > longest_ms ? longest_ms : share > 1 ? share : 1;
     client_reply_deinit(r->reply);
     r->latest = index;
-    r->result = client_call(r->clients[index], &call, r->reply);
+    r->result = r->call->fit != NULL ? r->call->fit(r->call->fit_arg, call.timeout_ms, &call.body) : 0;
+    if (r->result == 0)
+        r->result = client_call(r->clients[index], &call, r->reply);
     r->is_unsure = r->is_unsure || (r->reply->is_sent && !has_answer(r));
     r->is_sent = r->is_sent || r->reply->is_sent;
     r->reply->is_sent = r->is_sent;

@@ -20,7 +20,10 @@ typedef struct RetryWorld {
 } RetryWorld;
 
 typedef struct RetryCall {
-    ClientCall call;     /* timeout_ms is set by each try */
+    ClientCall call; /* timeout_ms is set by each try */
+    /* The body for a try of that length; NULL: call.body, always. 0 | -ENOMEM. */
+    int (*fit)(void *arg, int64_t timeout_ms, Slice *body);
+    void *fit_arg;
     int64_t deadline_ms; /* by the clock's boot_ms */
     int64_t try_max_ms;  /* one try at one address; 0: TRY_MS */
     bool is_one_try;     /* each address once, no pause */

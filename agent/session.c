@@ -195,6 +195,27 @@ static void describe_silence(const Session *session, const OperationRow *operati
         buffer_add_text(&reply->detail, ", so it is unknown whether it was done");
 }
 
+typedef struct Poll {
+    Command command; /* with waitSeconds as encoded */
+    int64_t most_seconds;
+    Buffer *body;
+} Poll;
+
+/* A poll has to end within its try, however late that began: what is told then is an answer, and no silence. */
+static int fit_poll(void *arg, int64_t timeout_ms, Slice *body) {
+    Poll *poll = arg;
+    int64_t seconds = timeout_ms > LAST_ANSWER_MS ? (timeout_ms - LAST_ANSWER_MS) / 1000 : 0;
+    if (seconds > poll->most_seconds)
+        seconds = poll->most_seconds;
+    if (seconds != poll->command.wait_seconds) {
+        poll->command.wait_seconds = seconds;
+        buffer_clear(poll->body);
+        fields_encode(operation_row(poll->command.operation)->command, &poll->command, poll->body);
+    }
+    *body = buffer_slice(poll->body);
+    return buffer_error(poll->body);
+}
+
 int session_call(Session *session, const Command *command, SessionLimits limits, Reply *reply) {
     const Agent *agent = session->agent;
     const OperationRow *operation = operation_row(command->operation);
@@ -203,6 +224,8 @@ int session_call(Session *session, const Command *command, SessionLimits limits,
     fields_encode(operation->command, command, &body);
     if (buffer_error(&body) != 0)
         return buffer_error(&body);
+    Poll poll = {.command = *command, .most_seconds = command->wait_seconds, .body = &body};
+    bool is_poll = command->operation == OP_REQUEST_STACK && command->wait_seconds > 0;
     bool has_lease = !slice_is_absent(command->lease);
     const RetryWorld world = {.clock = agent->clock,
                               .random = agent->random,
@@ -215,6 +238,8 @@ int session_call(Session *session, const Command *command, SessionLimits limits,
                  .key = has_lease ? SLICE_ABSENT : slice_of(session->key),
                  .answer_max = (operation->flags & OPERATION_READS) != 0 ? ANSWER_MAX : REPLY_MAX,
                  .cancel_fd = limits.cancel_fd},
+        .fit = is_poll ? fit_poll : NULL,
+        .fit_arg = &poll,
         .deadline_ms = clock_boot_ms(agent->clock) + (limits.within_ms > 0 ? limits.within_ms : CALL_MS),
         .try_max_ms = limits.try_max_ms,
         .is_one_try = limits.is_one_try || limits.within_ms == 0,

@@ -18,7 +18,7 @@ from test_history import SEED
 
 JOBS, STACKS, LEASE = 6, 2, 4
 GRACE = LEASE  # as long as it lasts: a command that is told of a loss may take the rest of its lease to end
-COMMANDS_MIN = 12  # fewer say little
+COMMANDS_MIN = 6  # fewer say little
 SECONDS, PATIENCE, WAIT = 20, 60, 30
 SETTLED = 3 * LEASE + GRACE + 10  # what the dead had is free again, on a machine that has other things to do
 # Every start of a coordinator begins the leases of the dead anew: it has to live for a while.

@@ -64,7 +64,7 @@ class Pass(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         wanted = [o for o in self.server.orders if o[0] == self.path]
         if wanted:
             self.server.orders.remove(wanted[0])
@@ -73,7 +73,7 @@ class Pass(http.server.BaseHTTPRequestHandler):
             self.answer(order, b"<html>nobody here</html>")
             return
         upstream = http.client.HTTPConnection(self.server.target, timeout=60)
-        upstream.request("POST", self.path, body, dict(self.headers))
+        upstream.request(self.command, self.path, body, dict(self.headers))
         answer = upstream.getresponse()
         text = answer.read()
         upstream.close()
@@ -163,6 +163,16 @@ def test_with_two_addresses_a_wait_ends_as_with_one(project, other, daemon, tmp_
         )
         assert failed.returncode == 75, failed.stderr
         assert "unreachable" not in failed.stderr
+
+
+def test_a_wait_in_which_the_coordinator_was_away_ends_as_any_other(ingress, other, project, tmp_path, clone):
+    """The poll that is repeated is shorter: an answer still comes before the end."""
+    job = Job(project, tmp_path, clone, ingress.url)
+    other.succeeds("request")
+    ingress.orders += [("/requestStack", None), ("/requestStack", 503), ("/requestStack", 503), ("/requestStack", 503)]
+    failed = job("request", "--wait", "6s")
+    assert failed.returncode == 75, failed.stderr
+    assert ingress.orders == []
 
 
 # ---- a disk that is full ----
