@@ -286,8 +286,7 @@ static int take_grant(Session *session, const StateFolder *folder, StopSignals *
         return stop(session, folder, signals, grant);
     /* What a lost lease leaves behind is known; else taking the request back ends it, whatever it is. */
     bool is_lost = r == outcome_row(OUTCOME_LEASE_LOST)->exit_code;
-    bool is_settled =
-        is_lost ? lease_state_remove(folder, grant->request_id) == 0 : take_back(session, folder, grant);
+    bool is_settled = is_lost ? lease_state_remove(folder, grant->request_id) == 0 : take_back(session, folder, grant);
     if (!is_settled)
         agent_say(session->agent, LOG_WARNING, "`stack-agent release` gives the stack back");
     return r;

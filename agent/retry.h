@@ -28,7 +28,7 @@ typedef struct RetryCall {
     int64_t try_max_ms;  /* one try at one address; 0: TRY_MS */
     bool is_one_try;     /* each address once, no pause */
     bool is_repeatable;  /* a second arrival changes nothing; else only what certainly never arrived is sent again */
-    bool is_met;         /* a coordinator has answered about this before: what is no coordinator's answer now is a fault */
+    bool is_met; /* a coordinator has answered about this before: what is no coordinator's answer now is a fault */
 } RetryCall;
 
 /* The address that answers moves to the front: the next call begins there, and not with one that hangs or is gone.

@@ -27,7 +27,7 @@ typedef struct LeaseState {
     bool is_joined;        /* another job's request: giving the stack back is not ours */
     /* Once the keeper heard that the lease is lost: as the coordinator told it. */
     Slice lost_why, lost_by, lost_at; /* lost_why absent: it is not known to be lost */
-    bool is_left; /* its job's process has ended without giving it back, and the keeper with it */
+    bool is_left;                     /* its job's process has ended without giving it back, and the keeper with it */
     /* Not in the file; lease_choice_load fills it. */
     bool has_keeper_ended; /* there was one, and it is no more */
 } LeaseState;
