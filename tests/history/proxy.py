@@ -71,8 +71,19 @@ class Link(socketserver.BaseRequestHandler):
             return b""
         return self.request.recv(1 << 16)
 
+    def is_swallowed(self):
+        """Nothing gets through, either way, until it is too late for it."""
+        was_cut = self.server.is_cut
+        while self.server.is_cut:
+            time.sleep(0.05)
+        if was_cut:
+            reset(self.request)
+        return was_cut
+
     def pass_on(self, fault, prefix, data):
         """Whether the connection goes on."""
+        if self.is_swallowed():
+            return False
         if fault == "cut before":
             reset(self.request)
             return False
@@ -125,6 +136,8 @@ class Link(socketserver.BaseRequestHandler):
     def answer(self, fault):
         with contextlib.suppress(TimeoutError):
             answer = self.whole_answer()
+            if self.is_swallowed():
+                return False
             if fault == "lose the answer" or not answer:
                 reset(self.request)
                 return False
@@ -148,7 +161,7 @@ class Proxy(socketserver.ThreadingTCPServer):
     def __init__(self, seed, patience=PATIENCE):
         super().__init__(("127.0.0.1", 0), Link)
         self.random, self.lock = random.Random(seed), threading.Lock()
-        self.target, self.is_bad, self.patience = None, True, patience
+        self.target, self.is_bad, self.is_cut, self.patience = None, True, False, patience
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def aim(self, address):

@@ -9,6 +9,7 @@ import pathlib
 import shutil
 import subprocess
 
+import agents
 import pytest
 from run import HERE, ROOT, NotServed, Run, judge
 
@@ -25,6 +26,7 @@ class Bug:
     deeds: tuple = ("force",)
     words: str = ""
     coordinators: int = 1  # several: on a PostgreSQL server
+    target: str = "faulty-coordinator"
 
 
 BUGS = {
@@ -43,6 +45,8 @@ BUGS = {
     "believes-in-what-a-lost-job-left": Bug(words="a_grant_says_what_is_deployed"),
     "does-not-believe-in-renewals-elsewhere": Bug(words="no_lease_is_lost_early", coordinators=3),
     "renews-where-no-other-coordinator-sees-it": Bug(words="no_lease_is_lost_early", coordinators=3),
+    "never-kills-a-command": Bug(("cut", "cut", "look"), "still worked", target="stack-agent"),
+    "leaves-the-command-of-a-killed-agent": Bug(("kill_agent", "look", "look"), "still worked", target="stack-agent"),
 }
 
 
@@ -51,8 +55,8 @@ def run_tool(argv):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def build():
-    run_tool(["cmake", "--build", WORK / "build", "--target", "faulty-coordinator"])
+def build(*targets):
+    run_tool(["cmake", "--build", WORK / "build", "--target", *targets])
 
 
 def copy_sources():
@@ -63,11 +67,11 @@ def copy_sources():
     # Younger than any object file that an interrupted run left.
     shutil.copytree(ROOT, copy, ignore=ignored, symlinks=True, copy_function=shutil.copyfile)
     run_tool(["cmake", "-B", WORK / "build", "-S", copy, "-G", "Ninja", "-DFAILPOINTS=ON"])
-    build()
+    build("faulty-coordinator", "stack-agent")
     return copy
 
 
-def build_with(name, sources, program):
+def build_with(name, target, sources, program):
     patch = [
         "patch",
         "--batch",
@@ -78,9 +82,25 @@ def build_with(name, sources, program):
         f"--input={HERE / 'bugs' / name}.patch",
     ]
     run_tool([*patch, "--forward", "--no-backup-if-mismatch"])
-    build()
-    shutil.copy2(WORK / "build/bin/faulty-coordinator", program)
+    build(target)
+    shutil.copy2(WORK / "build/bin" / target, program)
     run_tool([*patch, "--reverse"])
+
+
+def history(program, bug, folder, n, server):
+    if bug.target == "stack-agent":
+        return agents.judge(agents.AgentRun(folder, f"bug/{n}", bug.deeds, program))
+    return judge(
+        Run(
+            folder,
+            f"bug/{n}",
+            deeds=bug.deeds,
+            program=program,
+            seconds=4 * (n + 1),
+            coordinators=bug.coordinators,
+            server=server if bug.coordinators > 1 else None,
+        )
+    )
 
 
 def find_out(program, bug, folder, server):
@@ -88,16 +108,7 @@ def find_out(program, bug, folder, server):
     for n in range(TRIES):
         (folder / str(n)).mkdir()
         try:
-            run = Run(
-                folder / str(n),
-                f"bug/{n}",
-                deeds=bug.deeds,
-                program=program,
-                seconds=4 * (n + 1),
-                coordinators=bug.coordinators,
-                server=server if bug.coordinators > 1 else None,
-            )
-            found, _ = judge(run)
+            found, _ = history(program, bug, folder / str(n), n, server)
         except NotServed as broken:
             found = [str(broken)]
         for sentence in found:
@@ -114,7 +125,7 @@ def findings(tmp_path_factory, server):
     with concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool:
         for n, (name, bug) in enumerate(BUGS.items()):
             program = WORK / f"bug-{n}"
-            build_with(name, sources, program)
+            build_with(name, bug.target, sources, program)
             futures[name] = pool.submit(find_out, program, bug, tmp_path_factory.mktemp(f"bug-{n}"), server)
         yield futures
 
@@ -124,7 +135,7 @@ def test_every_patch_is_tried():
 
 
 @pytest.mark.parametrize("bug", BUGS)
-def test_a_coordinator_is_found_out_that(findings, bug):
+def test_a_program_is_found_out_that(findings, bug):
     finding = findings[bug].result()
     print(finding)
     assert finding is not None, f"{TRIES} histories found nothing wrong"
