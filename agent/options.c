@@ -247,7 +247,8 @@ static const Verb verbs[VERB_KEEP] = {
      OPTIONS(release_options),
      .summary = "Give this job's stack back.",
      .details =
-         "Also takes back requests whose answer never came. With nothing to give back it says so and exits 0, so it "
+         "Also takes back requests whose answer never came, but for those that another process still waits for. With "
+         "nothing to give back it says so and exits 0, so it "
          "may always be a job's last step. A stack that this job only joined is left to the others, unless --joined is "
          "given."},
     {.id = VERB_HAND_OVER,

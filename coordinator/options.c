@@ -139,7 +139,8 @@ static const Option serve_options[] = {
 #define ROW_EXPIRY_GRACE \
     {.flag = "--expiry-grace", .argument = "DURATION", .kind = OPTION_DURATION, \
      .offset = offsetof(CoordinatorOptions, expiry_grace_seconds), .min = 0, .max = GRACE_SECONDS_LONGEST, \
-     .doc = "How long a stack rests after its lease was lost; 15s for a new project."}
+     .doc = "How long a stack rests after its lease was lost; 15s for a new project. `run` gives a command " \
+            "up to 10s to end: a shorter rest is for jobs that end when they are told."}
 #define ROW_CLEANING \
     {.flag = "--cleaning", .argument = "on|off", .kind = OPTION_CHOICE, .offset = offsetof(CoordinatorOptions, cleaning), \
      .choices = switches, .doc = "Whether dirty stacks wait for a cleaner; off for a new project."}

@@ -167,7 +167,7 @@ def test_cleaning_by_a_workflow(runner, daemon):
     runner.key = project.key
     runner.job(runner.uses(), run("exit 1", "deploy"))
     assert project.states == {"test-1": "dirty"}
-    for more in ({}, {"on_failure": "ok"}):  # whatever a failure means: the stack is not clean
+    for more in ({}, {"outcome_on_failure": "ok"}):  # whatever a failure means: the stack is not clean
         assert runner.job(runner.uses(purpose="clean", **more), run("exit 1", "clean")).status == "failure"
         assert project.states == {"test-1": "dirty"}
     assert runner.job(runner.uses(purpose="clean"), run("true", "clean")).status == "success"
