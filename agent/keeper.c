@@ -74,7 +74,8 @@ int keeper_start(const Agent *agent, const StateFolder *folder, const LeaseState
     (void)snprintf(started, sizeof started, "%llu", job->started);
     /* The lock belongs to the open file, which the keeper inherits: it is held from here until the keeper ends. */
     OWN(closep) int log_fd = lease_log_open(folder, state->request_id, true);
-    if (log_fd >= 0 && flock(log_fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+    int locked = log_fd >= 0 ? lease_log_lock(log_fd) : log_fd;
+    if (locked == -EWOULDBLOCK)
         return 0;
     OWN(freep) char *request_id = slice_dup(state->request_id);
     OWN(environment_freep) char **environment = environment_with(changes, COUNT_OF(changes));
@@ -82,7 +83,7 @@ int keeper_start(const Agent *agent, const StateFolder *folder, const LeaseState
         return -ENOMEM;
     char name[] = "stack-agent", verb[] = KEEPER_VERB, flag[] = "--state-dir", end[] = "--";
     char *const words[] = {name, verb, flag, folder->path, end, request_id, pid, started, NULL};
-    int r = log_fd >= 0 ? spawn(words, environment, log_fd) : log_fd;
+    int r = locked == 0 ? spawn(words, environment, log_fd) : locked;
     if (r == 0)
         return 0;
     return agent_fail(agent, EXIT_BROKEN,

@@ -1,12 +1,12 @@
 /*
- * The files. Invariants: a file is replaced as a whole (written beside, synced, renamed, folder synced), so a reader sees
- * the old or the new one; nothing is opened that could be a link, block (a FIFO) or belong to somebody else.
+ * The files. Invariants: a file is replaced as a whole (written beside, renamed), so a reader sees the old or the new one; nothing is opened that could be a link, block (a FIFO) or belong to somebody else.
  */
 #include "agent/state.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -22,6 +22,8 @@
 
 #define NAME_PREFIX "lease-"
 #define NAME_SUFFIX ".json"
+enum { LOCK_TRIES = 20, LOCK_PAUSE_MS = 5 };
+
 #define LOG_PREFIX "keeper-"
 #define LOG_SUFFIX ".log"
 #define NAME_SIZE (sizeof LOG_PREFIX + REQUEST_ID_MAX + sizeof NAME_SUFFIX + 24)
@@ -299,14 +301,22 @@ int lease_log_open(const StateFolder *folder, Slice request_id, bool is_made) {
     return fd >= 0 ? fd : -errno;
 }
 
+/* Whoever only looks has the lock for a moment too: he is not taken for a keeper. */
+int lease_log_lock(int fd) {
+    for (int tries = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; tries++) {
+        if (errno != EWOULDBLOCK || tries == LOCK_TRIES)
+            return -errno;
+        (void)poll(NULL, 0, LOCK_PAUSE_MS);
+    }
+    return 0;
+}
+
 int lease_asking_begin(const StateFolder *folder, Slice request_id) {
     int fd = lease_log_open(folder, request_id, true);
-    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        int error = -errno;
+    int r = fd >= 0 ? lease_log_lock(fd) : fd;
+    if (r != 0 && fd >= 0)
         (void)close(fd);
-        return error;
-    }
-    return fd;
+    return r == 0 ? fd : r;
 }
 
 void lease_asking_end(const StateFolder *folder, Slice request_id, int *fd) {

@@ -56,6 +56,8 @@ bool lease_state_exists(const StateFolder *folder, Slice request_id);
 
 /* The keeper's log, for appending; its lock is the keeper's life. -errno, -ENOENT: there is none and it is not to be made. */
 int lease_log_open(const StateFolder *folder, Slice request_id, bool is_made) MUST_USE;
+/* Locks it, for as long as the open file lives. 0 | -EWOULDBLOCK: another process keeps the lease or asks for it | -errno. */
+int lease_log_lock(int fd) MUST_USE;
 /* While a request waits for its answer whoever asks holds that lock, so that nobody takes it for one that was left. A
  * descriptor for lease_asking_end, -EWOULDBLOCK: another process asks | -errno. */
 int lease_asking_begin(const StateFolder *folder, Slice request_id) MUST_USE;

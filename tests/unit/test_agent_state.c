@@ -10,6 +10,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -242,6 +244,26 @@ static void more_leases_than_one_job_can_have_are_named(void **state) {
     assert_non_null(strstr(buffer_text(&p.reason), "more leases are noted there"));
 }
 
+static void *look_for_a_moment(void *arg) {
+    (void)poll(NULL, 0, 20);
+    (void)close(*(int *)arg);
+    return NULL;
+}
+
+static void whoever_only_looks_is_no_keeper(void **state) {
+    (void)state;
+    OWN(place_deinit) Place p;
+    pthread_t thread;
+    place_init(&p);
+    OWN(closep) int own = lease_log_open(&p.folder, slice_of(ID), true);
+    int looking = lease_log_open(&p.folder, slice_of(ID), false);
+    assert_int_equal(flock(looking, LOCK_SH), 0);
+    assert_int_equal(pthread_create(&thread, NULL, look_for_a_moment, &looking), 0);
+    assert_int_equal(lease_log_lock(own), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(lease_asking_begin(&p.folder, slice_of(ID)), -EWOULDBLOCK);
+}
+
 /* Writers of one lease and readers of it at once: a reader sees a whole file, always. */
 static void readers_never_see_half_a_file(void **state) {
     (void)state;
@@ -400,6 +422,7 @@ int main(void) {
         cmocka_unit_test(a_file_under_another_leases_name_is_refused),
         cmocka_unit_test(all_leases_are_listed_by_request),
         cmocka_unit_test(more_leases_than_one_job_can_have_are_named),
+        cmocka_unit_test(whoever_only_looks_is_no_keeper),
         cmocka_unit_test(readers_never_see_half_a_file),
         cmocka_unit_test(a_folder_that_is_not_safe_is_refused),
         cmocka_unit_test(parents_are_made_and_a_missing_folder_is_absent),
