@@ -22,8 +22,8 @@ typedef struct AgentOptions {
     const char *stack_url, *note;
     int outcome; /* ReleaseOutcome; -1: not said */
     bool is_joined_too;
-    int64_t limit;
-    OptionList paths; /* globs, see globs.h */
+    int64_t limit, after; /* after: OPTION_UNSET when not given */
+    OptionList paths;     /* globs, see globs.h */
     const char *dotenv;
     const char *job_status; /* "success", or how the job failed */
 } AgentOptions;

@@ -158,6 +158,7 @@ static int build_history(const Admin *admin, Buffer *body) {
     add_text(body, "project", admin->arguments[0]);
     add_text(body, "stackName", admin->argument_count > 1 ? admin->arguments[1] : NULL);
     add_number(body, "limit", admin->options->limit);
+    add_number(body, "after", admin->options->after);
     return 0;
 }
 

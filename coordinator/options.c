@@ -194,6 +194,13 @@ static const Option history_options[] = {
      .min = 1,
      .max = EVENT_PAGE_MAX,
      .doc = "At most so many of the latest events, up to 200."},
+    {.flag = "--after",
+     .argument = "ID",
+     .kind = OPTION_NUMBER,
+     .offset = offsetof(CoordinatorOptions, after),
+     .min = 0,
+     .max = EXACT_NUMBER_MAX,
+     .doc = "Instead of the latest events those that follow this one, as its id in --json tells; 0: from the first."},
     ROW_JSON,
 };
 

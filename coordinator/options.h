@@ -25,7 +25,7 @@ typedef struct CoordinatorOptions {
     const char *label, *reason;
     int outcome; /* ReleaseOutcome */
     bool is_now;
-    int64_t limit;
+    int64_t limit, after;
     bool is_original; /* import: the table of the original */
     OptionList renames;
 } CoordinatorOptions;

@@ -8,6 +8,8 @@ int command_history(const Agent *agent) {
     Command command = {.operation = OP_LIST_EVENTS};
     fields_clear(operation_row(OP_LIST_EVENTS)->command, &command);
     command.limit = agent->options->limit;
+    if (agent->options->after != OPTION_UNSET)
+        command.after = agent->options->after;
     if (agent->argument_count > 0) {
         command.stack_name = slice_of(agent->arguments[0]);
         const char *wrong = rule_stack_name(command.stack_name);

@@ -782,6 +782,9 @@ def test_list_history_and_delete_last(job, project):
     assert "test-2" not in job.succeeds("history", "test-1").stdout
     limited = json.loads(job.succeeds("history", "--limit", "1", "--json").stdout)["events"]
     assert len(limited) == 1 and limited[0]["stackName"] == "test-2"
+    first = json.loads(job.succeeds("history", "--after", "0", "--limit", "1", "--json").stdout)["events"]
+    rest = json.loads(job.succeeds("history", "--after", str(first[0]["id"]), "--json").stdout)["events"]
+    assert first[0]["kind"] == "project-created" and rest[0]["id"] == first[0]["id"] + 1 and rest[-1] == limited[0]
     assert job("history", "--limit", "0").returncode == 64 and job("history", "--limit", "201").returncode == 64
     assert job.succeeds("delete-last").stdout == "Stack test-2 deleted\n"
     assert project.states == {"test-1": "leased", "test-2": "retiring"}

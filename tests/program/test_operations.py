@@ -142,6 +142,8 @@ def test_history_tells_every_act(coordinator):
     rest = client.call("listEvents", {"limit": 200, "after": page["next"]}).body
     assert "next" not in rest and rest["events"][0]["id"] == page["next"] + 1
     assert "anna" in coordinator.admin("history", "shop").stdout
+    words = ["history", "shop", "test-1", "--after", str(page["next"]), "--json"]
+    assert json.loads(coordinator.admin(*words).stdout)["events"] == rest["events"]
 
 
 def test_who_took_a_stack_from_whom_is_readable(coordinator):
