@@ -1,6 +1,7 @@
 /* What the control socket may do: projects and keys. */
 #include <inttypes.h>
 
+#include "lease/grant.h"
 #include "lease/queue.h"
 
 int want_project(WorkingSet *set, const Command *command) {
@@ -159,6 +160,24 @@ int decide_create_project(Task *t) {
     return r < 0 ? r : add_key(t, SCOPE_AGENT);
 }
 
+/* A dirty stack waits for a cleaner, which a project without cleaning has no more: whoever switches it off hears of that. */
+static int find_left_dirty(Task *t, const ProjectRow *project, Slice *words) {
+    Choice choice;
+    *words = slice_of("");
+    if (project->is_cleaning || !t->set->project.is_cleaning)
+        return DECISION_DONE;
+    int r = grant_choose(t->set, PURPOSE_CLEAN, NULL, &choice);
+    if (r == CHOICE_NONE)
+        return DECISION_DONE;
+    if (r != 0)
+        return r == CHOICE_NEEDS_ROWS ? DECISION_NEEDS_ROWS : r;
+    *words = arena_printf(t->set->arena,
+                          "; %.*s is dirty still, as others may be, and nobody gets it before `stack restore`, or a "
+                          "last `stack-agent clean`",
+                          SLICE_PRINT(choice.slot->row.name));
+    return DECISION_DONE;
+}
+
 int decide_update_project(Task *t) {
     WorkingSet *set = t->set;
     ProjectRow project = set->project;
@@ -171,11 +190,17 @@ int decide_update_project(Task *t) {
                                         "the prefix is part of the names of %" PRId64
                                         " stacks: delete them first, by `stack-agent delete-last`",
                                         project.stack_count));
+    Slice left_dirty;
+    r = find_left_dirty(t, &project, &left_dirty);
+    if (r != DECISION_DONE)
+        return r;
     set->project = project;
     working_set_project_changed(set);
     queue_open(set);
     r = record_project(t, EVENT_PROJECT_UPDATED);
-    return r < 0 ? r : task_say(t, arena_printf(set->arena, "Project %.*s updated", SLICE_PRINT(set->project_name)));
+    return r < 0 ? r
+                 : task_say(t, arena_printf(set->arena, "Project %.*s updated%.*s", SLICE_PRINT(set->project_name),
+                                            SLICE_PRINT(left_dirty)));
 }
 
 static int check_project_is_empty(Task *t) {

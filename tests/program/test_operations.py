@@ -146,6 +146,23 @@ def test_history_tells_every_act(coordinator):
     assert json.loads(coordinator.admin(*words).stdout)["events"] == rest["events"]
 
 
+def test_who_switches_cleaning_off_hears_what_stays_dirty(coordinator):
+    client = coordinator.http(coordinator.project())
+
+    def switch(word):
+        return coordinator.admin("project", "update", "shop", "--cleaning", word).stdout
+
+    assert switch("on") == switch("off") == "Project shop updated\n"
+    switch("on")
+    client.call("requestStack", {"branch": "b"})
+    client.call("releaseStack", {"stackName": "test-1", "outcome": "dirty"})
+    assert "test-1 is dirty still" in switch("off")
+    assert switch("off") == "Project shop updated\n"  # it was off
+    coordinator.admin("stack", "restore", "shop", "test-1")
+    switch("on")
+    assert switch("off") == "Project shop updated\n"
+
+
 def test_who_took_a_stack_from_whom_is_readable(coordinator):
     client = coordinator.http(coordinator.project())
     client.call("requestStack", {"branch": "feat/a", "holder": {"actor": "anna"}})
