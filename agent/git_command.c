@@ -16,7 +16,7 @@
 #include "agent/limits.h"
 #include "base/clock.h"
 
-enum { WORDS_MAX = 24 };
+enum { WORDS_MAX = 24, STEP_MS = 1 };
 
 /* Until the child closes the pipe or the time is over. */
 static int read_all(int fd, int64_t within_ms, Buffer *output) {
@@ -74,20 +74,35 @@ static int start(const char *const *words, char *const *environment, int output,
     return -error;
 }
 
-/* Told first: git removes its lock files then, which would stop the job's own git. */
-static void stop(pid_t child, int output) {
-    OWN(buffer_deinit) Buffer rest;
-    buffer_init(&rest, GIT_OUTPUT_MAX);
-    (void)kill(child, SIGTERM);
-    if (read_all(output, GIT_STOP_MS, &rest) != 0)
-        (void)kill(child, SIGKILL);
+/* Whether it has ended within that time. */
+static bool ends_within(pid_t child, int64_t within_ms, int *status) {
+    const Clock *clock = clock_system();
+    int64_t until_ms = clock_boot_ms(clock) + within_ms;
+    while (waitpid(child, status, WNOHANG) == 0) {
+        if (clock_boot_ms(clock) >= until_ms)
+            return false;
+        (void)poll(NULL, 0, STEP_MS);
+    }
+    return true;
 }
 
-static int wait_for(pid_t child) {
+/* Told first: git removes its lock files then, which would stop the job's own git. */
+static void stop(pid_t child) {
     int status = 0;
-    while (waitpid(child, &status, 0) < 0) {
-        if (errno != EINTR)
-            return -errno;
+    (void)kill(child, SIGTERM);
+    if (ends_within(child, GIT_STOP_MS, &status))
+        return;
+    (void)kill(child, SIGKILL);
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        continue;
+}
+
+/* It has closed its output. */
+static int end(pid_t child) {
+    int status = 0;
+    if (!ends_within(child, GIT_STOP_MS, &status)) {
+        stop(child);
+        return -ETIMEDOUT;
     }
     if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
         return GIT_COMMAND_MISSING; /* where spawning cannot tell in time, it ends like this */
@@ -129,8 +144,8 @@ int git_command_within(const char *directory, bool is_trusted, const char *const
         return r;
     closep(&to);
     r = read_all(from, within_ms, output);
-    if (r != 0)
-        stop(child, from);
-    int ended = wait_for(child);
-    return r != 0 ? r : ended;
+    if (r == 0)
+        return end(child);
+    stop(child);
+    return r;
 }

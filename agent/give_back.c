@@ -82,6 +82,20 @@ static int conclude(const Agent *agent, const StateFolder *folder, const LeaseSt
     return 0;
 }
 
+static void set_giving_back(LeaseState *state, const void *arg) {
+    (void)arg;
+    state->is_giving_back = true;
+}
+
+/* For whoever renews it and hears that it is over, before our answer comes. Without this he would call it lost; the release
+ * does not depend on it. */
+static void mark(const StateFolder *folder, const LeaseState *state) {
+    OWN(buffer_deinit) Buffer unsaid;
+    buffer_init(&unsaid, REASON_MAX);
+    if (!slice_is_absent(state->secret))
+        (void)(lease_state_change(folder, state->request_id, set_giving_back, NULL, &unsaid) == 0);
+}
+
 static int ask(Session *session, const Command *command, Reply *reply, int *signal_number) {
     OWN(stop_signals_close) StopSignals signals = {.fd = -1};
     int r = stop_signals_open(&signals);
@@ -98,6 +112,8 @@ int give_back(const Agent *agent, const StateFolder *folder, const LeaseState *s
     prepare(state, how, &command);
     int signal_number = 0;
     int r = session_open(&session, agent, state->urls, state->ca_file);
+    if (r == 0)
+        mark(folder, state);
     if (r == 0)
         r = ask(&session, &command, &reply, &signal_number);
     if (r == 0)

@@ -205,9 +205,10 @@ static void say_time_is_up(const Agent *agent, Reply *reply) {
     buffer_printf(&reply->detail, "no stack was free within %s (--wait)", span);
 }
 
-/* What has been in line, or was sent without an answer, may be somewhere still, unless this is about the request itself. */
+/* What has been in line may be so still, unless this is about the request itself; what was sent without an answer may even
+ * arrive later. */
 static bool may_hold(const Line *line, const Reply *reply) {
-    if (reply->outcome == OUTCOME_NONE_AVAILABLE || reply->outcome == OUTCOME_REQUEST_OVER)
+    if (reply->outcome == OUTCOME_REQUEST_OVER || (reply->outcome == OUTCOME_NONE_AVAILABLE && !line->is_unsure))
         return false;
     return line->is_met || line->is_unsure || (is_unknown(reply) && reply->raw.is_sent);
 }

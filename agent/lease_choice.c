@@ -2,7 +2,6 @@
 #include "agent/lease_choice.h"
 
 #include "agent/give_back.h"
-#include "agent/keeper.h"
 #include "agent/limits.h"
 #include "agent/print.h"
 
@@ -12,39 +11,35 @@ int lease_choice_load(const Agent *agent, const StateFolder *folder, LeaseStates
     int r = lease_states_load(folder, out, &reason);
     if (r == 0 && out->refused_count > 0)
         agent_say(agent, LOG_WARNING, "%s", buffer_text(&reason));
-    for (size_t i = 0; i < out->count; i++)
-        out->items[i].has_keeper_ended = keeper_has_ended(folder, out->items[i].request_id);
     return r;
-}
-
-/* How likely the lease is to live still. */
-static int rank(const LeaseState *lease) {
-    if (!slice_is_absent(lease->lost_why) || lease->is_left)
-        return 0;
-    return lease->has_keeper_ended ? 1 : 2;
-}
-
-/* Of two leases of one stack one is over. */
-static bool is_better(const LeaseState *a, const LeaseState *b) {
-    if (rank(a) != rank(b))
-        return rank(a) > rank(b);
-    return a->generation != b->generation ? a->generation > b->generation : a > b;
 }
 
 static bool is_meant(const LeaseState *lease, Slice name) {
     return !slice_is_absent(lease->stack) && (slice_is_absent(name) || slice_equal(lease->stack, name));
 }
 
-/* What an earlier process of this folder left behind is not meant where there is anything else. */
-static bool is_outdone_by(const LeaseState *lease, const LeaseState *other) {
-    bool is_earlier = lease->is_left && (!other->is_left || is_better(other, lease));
-    return is_earlier || (slice_equal(lease->stack, other->stack) && is_better(other, lease));
-}
-
-static bool is_outdone(const LeaseStates *leases, Slice name, const LeaseState *lease) {
+/* Of two leases of one stack the earlier is over, whatever its keeper has heard. */
+static bool is_latest(const LeaseStates *leases, const LeaseState *lease) {
     for (size_t i = 0; i < leases->count; i++) {
         const LeaseState *other = &leases->items[i];
-        if (other != lease && is_meant(other, name) && is_outdone_by(lease, other))
+        bool is_later = other->generation != lease->generation ? other->generation > lease->generation : other > lease;
+        if (slice_equal(other->stack, lease->stack) && is_later)
+            return false;
+    }
+    return true;
+}
+
+static bool may_live(const LeaseState *lease) {
+    return !lease->is_left && slice_is_absent(lease->lost_why);
+}
+
+/* What an earlier shell left to run out is not meant where there is anything that lives. */
+static bool is_outdone(const LeaseStates *leases, Slice name, const LeaseState *lease) {
+    if (!is_latest(leases, lease))
+        return true;
+    for (size_t i = 0; i < leases->count && lease->is_left; i++) {
+        const LeaseState *other = &leases->items[i];
+        if (is_meant(other, name) && may_live(other) && is_latest(leases, other))
             return true;
     }
     return false;

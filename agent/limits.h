@@ -37,7 +37,6 @@
 #define LOST_KILL_MS 10000    /* from being told, by us, that the lease is lost, to being stopped; at most */
 #define STOP_KILL_MS 7000     /* the same after a signal that came to us; runners kill after ten seconds */
 #define STOP_KILL_NOW_MS 1000 /* … after a second one */
-#define GIVING_BACK_MS 500    /* from the answer to a release to the removal of its lease's file */
 #define LOOK_AGAIN_MS 5000    /* where the kernel cannot tell that a file or a process is gone */
 #define ANCESTORS_MAX 64      /* processes above us that are looked at */
 

@@ -2,7 +2,6 @@
 #include "agent/renewal.h"
 
 #include <errno.h>
-#include <poll.h>
 
 #include "agent/limits.h"
 
@@ -86,12 +85,9 @@ int renewal_try(Renewal *renewal, int cancel_fd) {
 bool renewal_was_given_back(const Renewal *renewal, const StateFolder *folder, Slice request_id) {
     if (!slice_equal_text(reply_text(renewal->reply.raw.json, "why"), "released"))
         return false;
-    const Clock *clock = renewal->session->agent->clock;
-    int64_t until_ms = clock_boot_ms(clock) + GIVING_BACK_MS;
-    while (lease_state_exists(folder, request_id)) {
-        if (clock_boot_ms(clock) >= until_ms)
-            return false;
-        (void)poll(NULL, 0, GIVING_BACK_MS / 20);
-    }
-    return true;
+    OWN(lease_state_deinit) LeaseState noted = LEASE_STATE_EMPTY;
+    OWN(buffer_deinit) Buffer unsaid;
+    buffer_init(&unsaid, REASON_MAX);
+    int r = lease_state_load(folder, request_id, &noted, &unsaid);
+    return r == STATE_ABSENT || (r == 0 && noted.is_giving_back);
 }

@@ -34,6 +34,5 @@ enum {
 };
 /* Asks every address once. 0 | RENEWAL_… | -ECANCELED: cancel_fd was readable, nothing has changed. */
 int renewal_try(Renewal *renewal, int cancel_fd) MUST_USE;
-/* Whether what is lost was released by this job, whose `release` removes the lease's file or is about to: then it is no
- * loss. */
+/* Whether what is lost was released by this job, whose `release` has marked or removed the lease's file: then it is no loss. */
 bool renewal_was_given_back(const Renewal *renewal, const StateFolder *folder, Slice request_id);

@@ -83,6 +83,8 @@ static void read_refusal(Reply *reply) {
     reply->outcome = is_refusal ? outcome : outcome_by_status(reply->raw.status);
     if (reply->outcome == OUTCOME_DONE || reply->outcome == OUTCOME_QUEUED)
         reply->outcome = OUTCOME_INTERNAL; /* another 2xx: nothing that we know how to read */
+    if (!is_refusal && reply->raw.status == 410)
+        reply->outcome = OUTCOME_UNREACHABLE; /* only a coordinator knows that a lease is over, and it says so */
     Slice detail = reply_text(json, "detail");
     if (slice_is_absent(detail))
         detail = reply_text(json, "message");

@@ -42,11 +42,15 @@ static bool is_busy(int status) {
     return status == 429 || status == 502 || status == 503 || status == 504 || (status >= 520 && status <= 527);
 }
 
-/* An error without a code is somebody's in between. He may be all there is at this address; but where a coordinator was met
- * before, or this call may have reached one, it is there still. */
+static bool has_code(const ClientReply *reply) {
+    return json_string_length(json_object_get(reply->json, "code")) > 0;
+}
+
+/* A page, or an error without a code, is somebody's in between. He may be all there is at this address; but where a coordinator
+ * was met before, or this call may have reached one, it is there still. */
 static bool is_between(const Rounds *r) {
-    bool has_code = json_string_length(json_object_get(r->reply->json, "code")) > 0;
-    return r->reply->status >= 300 && !has_code && (r->call->is_met || r->is_unsure);
+    bool is_foreign = r->reply->json == NULL || (r->reply->status >= 300 && !has_code(r->reply));
+    return is_foreign && (r->call->is_met || r->is_unsure);
 }
 
 static bool has_answer(const Rounds *r) {
@@ -71,7 +75,8 @@ static void try_address(Rounds *r, size_t index, size_t still_to_try) {
     r->result = r->call->fit != NULL ? r->call->fit(r->call->fit_arg, call.timeout_ms, &call.body) : 0;
     if (r->result == 0)
         r->result = client_call(r->clients[index], &call, r->reply);
-    r->is_unsure = r->is_unsure || (r->reply->is_sent && !has_answer(r));
+    bool is_refused = r->result == 0 && r->reply->status == 429 && has_code(r->reply);
+    r->is_unsure = r->is_unsure || (r->reply->is_sent && !has_answer(r) && !is_refused);
     r->is_sent = r->is_sent || r->reply->is_sent;
     r->reply->is_sent = r->is_sent;
     r->reply->is_unsure = r->is_unsure;

@@ -70,6 +70,7 @@ static const Field rows[] = {
     {.name = "isDeployed", .kind = FIELD_BOOLEAN, .offset = offsetof(LeaseState, is_deployed)},
     {.name = "isJoined", .kind = FIELD_BOOLEAN, .offset = offsetof(LeaseState, is_joined)},
     {.name = "lostWhy", .kind = FIELD_TEXT, .offset = offsetof(LeaseState, lost_why), .check = rule_one_line},
+    {.name = "isGivingBack", .kind = FIELD_BOOLEAN, .offset = offsetof(LeaseState, is_giving_back)},
     {.name = "isLeft", .kind = FIELD_BOOLEAN, .offset = offsetof(LeaseState, is_left)},
     {.name = "lostBy", .kind = FIELD_TEXT, .offset = offsetof(LeaseState, lost_by), .check = rule_one_line},
     {.name = "lostAt", .kind = FIELD_TEXT, .offset = offsetof(LeaseState, lost_at), .check = rule_one_line},

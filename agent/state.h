@@ -28,8 +28,7 @@ typedef struct LeaseState {
     /* Once the keeper heard that the lease is lost: as the coordinator told it. */
     Slice lost_why, lost_by, lost_at; /* lost_why absent: it is not known to be lost */
     bool is_left;                     /* its job's process has ended without giving it back, and the keeper with it */
-    /* Not in the file; lease_choice_load fills it. */
-    bool has_keeper_ended; /* there was one, and it is no more */
+    bool is_giving_back;              /* a release is on its way: that the lease is over will be no loss */
 } LeaseState;
 
 #define LEASE_STATE_EMPTY ((LeaseState){.generation = FIELD_ABSENT, .lease_seconds = FIELD_ABSENT})

@@ -43,10 +43,12 @@ static bool is_amid_deploy(const PostStep *step) {
 
 /* A stack is as new only when its cleaning is known to have gone well: the job did, and main came to its end. */
 static GiveBack judge_cleaning(const PostStep *step) {
-    if (state_is(step, "STATE_ready", "true") && !has_failed(step))
+    bool has_begun = state_is(step, "STATE_ready", "true");
+    if (has_begun && !has_failed(step))
         return (GiveBack){.outcome = RELEASE_OK};
     bool is_broken = step->github.inputs.on_failure == GITHUB_OUTCOME_BROKEN;
-    return (GiveBack){.outcome = is_broken ? RELEASE_BROKEN : RELEASE_DIRTY, .note = "the cleaning job failed"};
+    return (GiveBack){.outcome = is_broken ? RELEASE_BROKEN : RELEASE_DIRTY,
+                      .note = has_begun ? "the cleaning job failed" : "the cleaning did not begin"};
 }
 
 static GiveBack judge(const PostStep *step) {

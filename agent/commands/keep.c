@@ -24,6 +24,7 @@ typedef struct Keeper {
     Session session;
     Renewal renewal;
     Wake wake;
+    bool has_job_ended;
     int folder_fd, job_fd; /* an inotify and a pidfd; -1: this machine has none, so one looks now and then */
 } Keeper;
 
@@ -93,7 +94,8 @@ static const char *find_end(Keeper *k) {
     drain(k->folder_fd);
     if (!lease_state_exists(&k->folder, k->request_id))
         return "it was given back or handed over";
-    if (k->job.pid > 0 && !job_process_is_alive("/proc", &k->job))
+    k->has_job_ended = k->job.pid > 0 && !job_process_is_alive("/proc", &k->job);
+    if (k->has_job_ended)
         return "the job's process has ended: the lease runs out now";
     if (stop_signals_take(&k->signals) != 0)
         return "told to stop: the lease runs out now";
@@ -131,7 +133,7 @@ static int end_kept(Keeper *k, const char *why) {
     OWN(buffer_deinit) Buffer reason;
     buffer_init(&reason, REASON_MAX);
     agent_say(&k->agent, LOG_INFO, "%.*s is not kept any longer: %s", SLICE_PRINT(k->state.stack), why);
-    int r = lease_state_change(&k->folder, k->request_id, set_left, NULL, &reason);
+    int r = k->has_job_ended ? lease_state_change(&k->folder, k->request_id, set_left, NULL, &reason) : 0;
     return r < 0 ? r : 0;
 }
 

@@ -91,7 +91,8 @@ static void save_used_keys(Chores *c) {
         note_failure(c, r, "noting when keys were used");
 }
 
-/* A step of wall time makes nothing old: until what ended before it is as old as it has to be, it does not count. */
+/* A step of wall time makes nothing old: until what ended before it is as old as it has to be, it does not count. One that
+ * came while no coordinator ran cannot be told. */
 static int64_t steady_wall(Chores *c, int64_t now) {
     int64_t ahead_ms = clock_wall_ms(c->o.clock) - now;
     if (ahead_ms <= c->wall_ahead_ms + CLOCK_DRIFT_MS || now - c->ahead_since_ms >= REQUEST_KEPT_MS) {

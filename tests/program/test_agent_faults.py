@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 
 import pytest
 from programs import AGENT, Coordinator
@@ -46,13 +47,14 @@ def queue(project):
 
 
 class Ingress(http.server.ThreadingHTTPServer):
-    """Passes requests on, but for those it has orders for: "lose" (the answer), or an error page of its own."""
+    """Passes requests on, but for those it has orders for: to be late, lose the answer, show a page of its own."""
 
     daemon_threads = True
 
     def __init__(self, daemon):
         super().__init__(("127.0.0.1", 0), Pass)
-        self.target, self.orders = daemon.ready["http"], []
+        self.target, self.orders, self.hold = daemon.ready["http"], [], threading.Event()
+        self.passed = []
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     @property
@@ -69,6 +71,8 @@ class Pass(http.server.BaseHTTPRequestHandler):
         if wanted:
             self.server.orders.remove(wanted[0])
         order = wanted[0][1] if wanted else None
+        if order == "late":
+            self.server.hold.wait(DEADLINE)
         if isinstance(order, int):
             self.answer(order, b"<html>nobody here</html>")
             return
@@ -77,6 +81,9 @@ class Pass(http.server.BaseHTTPRequestHandler):
         answer = upstream.getresponse()
         text = answer.read()
         upstream.close()
+        self.server.passed.append(self.path)
+        if order == "answer late":
+            time.sleep(2)
         if order == "lose":
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True
@@ -104,7 +111,7 @@ def ingress(daemon):
     between.server_close()
 
 
-@pytest.mark.parametrize("page", [404, 403, 301, 521])
+@pytest.mark.parametrize("page", [200, 404, 403, 301, 521])
 def test_an_error_page_after_a_lost_answer_is_no_answer(ingress, project, tmp_path, clone, page):
     job = Job(project, tmp_path, clone, ingress.url)
     ingress.orders += [("/requestStack", "lose"), ("/requestStack", page)]
@@ -118,10 +125,54 @@ def test_an_error_page_does_not_end_a_wait(ingress, other, project, tmp_path, cl
     other.succeeds("request")
     waiting = job.start("request", "--wait", "60s")
     until(lambda: queue(project), "it waits")
-    ingress.orders += [("/requestStack", "lose"), ("/requestStack", 404), ("/requestStack", 404)]
+    ingress.orders += [("/requestStack", "lose"), ("/requestStack", 404), ("/requestStack", 200)]
     other.succeeds("release")  # its answer is lost
     assert waiting.wait(DEADLINE) == 0, waiting.stderr.read()
     assert waiting.stdout.read() == "test-1\n" and ingress.orders == []
+
+
+def test_an_error_page_is_no_answer_to_who_has_a_lease(ingress, project, tmp_path, clone):
+    job = Job(project, tmp_path, clone, ingress.url)
+    ingress.orders += [("/renewLease", 404)]  # the one that collects it
+    job.succeeds("request", "--wait", "20s")
+    ingress.orders += [("/releaseStack", 404), ("/releaseStack", 410)]
+    job.succeeds("release")
+    assert project.states == {"test-1": "available"} and ingress.orders == [] and job.files() == []
+
+
+def test_an_error_page_takes_no_lease_from_a_command(ingress, project, tmp_path, clone):
+    job = Job(project, tmp_path, clone, ingress.url)
+    running = job.start("run", "--lease", "3s", "--", "sh", "-c", "echo; read -r line", stdin=subprocess.PIPE)
+    assert running.stdout.readline() == "\n"
+    ingress.orders += [("/renewLease", 410)]
+    until(lambda: ingress.orders == [], "it renews")
+    generation = project.stacks["test-1"]["lease"]["generation"]
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        assert running.poll() is None and project.stacks["test-1"]["lease"]["generation"] == generation
+        time.sleep(0.1)
+    assert running.communicate("on\n", DEADLINE)[1] and running.returncode == 0
+    assert project.states == {"test-1": "available"}
+
+
+def test_a_release_whose_answer_is_late_is_no_loss(ingress, project, tmp_path, clone):
+    job = Job(project, tmp_path, clone, ingress.url)
+    ingress.orders += [("/releaseStack", "answer late")]
+    done = job("run", "--lease", "3s", "--", "sh", "-c", '"$0" release; echo well', AGENT)
+    assert done.returncode == 0 and done.stdout == "well\n", done.stderr
+
+
+def test_a_request_that_arrives_after_its_refusal_gets_nothing(ingress, daemon, other, project, tmp_path, clone):
+    job = Job(project, tmp_path, clone)
+    other.succeeds("request")
+    ingress.orders += [("/requestStack", "late")]
+    refused = job("request", "--wait", "0", "--url", ingress.url, "--url", daemon.url)
+    assert refused.returncode == 75 and job.files() == [], refused.stderr
+    other.succeeds("release")
+    before = len(project.kinds)
+    ingress.hold.set()
+    until(lambda: ingress.passed == ["/requestStack"], "it arrives")
+    assert project.states == {"test-1": "available"} and "granted" not in project.kinds[before:]
 
 
 def test_an_error_page_alone_ends_it_at_once(ingress, project, tmp_path, clone):

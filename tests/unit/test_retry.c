@@ -26,7 +26,7 @@ static const ClockVtable fake_clock_vtable = {.boot_ms = fake_boot_ms, .wall_ms 
 typedef struct Step {
     int result, status;
     int64_t retry_after;
-    bool is_sent;
+    bool is_sent, has_code;
     int64_t takes_ms;
     const char *reason;
 } Step;
@@ -47,6 +47,10 @@ static int fake_call(Client *client, const ClientCall *call, ClientReply *reply)
     fake->clock->now_ms += step->takes_ms < call->timeout_ms ? step->takes_ms : call->timeout_ms;
     reply->status = step->status;
     reply->is_sent = step->is_sent;
+    if (step->has_code)
+        reply->json = json_pack("{s:s}", "code", "some-code");
+    else if (step->status == 200)
+        reply->json = json_object();
     if (step->retry_after != 0)
         reply->retry_after_seconds = step->retry_after;
     buffer_add_text(&reply->reason, step->reason != NULL ? step->reason : "connection refused");
@@ -69,6 +73,7 @@ typedef struct World {
     size_t pause_count, mention_count;
     char mentioned[64][256];
     int cancel_at_pause; /* 0: never */
+    bool is_met;
 } World;
 
 static int note_pause(void *arg, int64_t ms, int cancel_fd) {
@@ -109,7 +114,8 @@ static int call(World *w, int64_t within_ms, bool is_repeatable) {
     const RetryCall c = {.call = {.operation = operation_row(OP_REQUEST_STACK), .cancel_fd = -1},
                          .deadline_ms = w->clock.now_ms + (within_ms > 0 ? within_ms : CALL_MS),
                          .is_one_try = within_ms == 0,
-                         .is_repeatable = is_repeatable};
+                         .is_repeatable = is_repeatable,
+                         .is_met = w->is_met};
     return retry_call(&w->retry, w->clients, w->count, &c, &w->reply);
 }
 
@@ -117,9 +123,9 @@ static const Step refused = {.result = CLIENT_FAULT};
 static const Step lost = {.result = CLIENT_FAULT, .is_sent = true, .reason = "connection reset"};
 static const Step untrusted = {.result = CLIENT_REFUSED, .reason = "no trust"};
 static const Step done = {.status = 200, .is_sent = true};
-static const Step conflict = {.status = 409, .is_sent = true};
+static const Step conflict = {.status = 409, .is_sent = true, .has_code = true};
 static const Step draining = {.status = 503, .is_sent = true, .retry_after = 3};
-static const Step busy = {.status = 429, .is_sent = true};
+static const Step busy = {.status = 429, .is_sent = true, .has_code = true};
 static const Step endless = {
     .result = CLIENT_FAULT, .is_sent = true, .takes_ms = INT64_MAX, .reason = "no answer in time"};
 
@@ -270,6 +276,51 @@ static void where_retry_after_is_behind_the_deadline_a_last_try_is_before_it(voi
     client_reply_deinit(&w.reply);
 }
 
+/* An error page is all there is at an address, unless a coordinator is known to be there. */
+static void an_error_without_a_code_is_a_fault_where_a_coordinator_was_met(void **state) {
+    (void)state;
+    static World w;
+    static const Step page = {.status = 404, .is_sent = true}, greeting = {.is_sent = true, .status = 204};
+    static const Step refusal = {.status = 404, .is_sent = true, .has_code = true};
+    const struct {
+        bool is_met;
+        Step steps[3];
+        int tries, status;
+    } cases[] = {
+        {false, {page, done}, 1, 404},       {true, {page, done}, 2, 200},
+        {true, {greeting, done}, 2, 200},    {true, {refusal, done}, 1, 404},
+        {false, {lost, page, done}, 3, 200}, {false, {refused, page, done}, 2, 404},
+        {false, {busy, page, done}, 2, 404}, {false, {draining, page, done}, 3, 200},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        world_init(&w);
+        w.is_met = cases[i].is_met;
+        add_script(&w, cases[i].steps, 3);
+        assert_int_equal(call(&w, 60000, true), 0);
+        assert_int_equal(w.reply.status, cases[i].status);
+        assert_int_equal(w.fakes[0].at, cases[i].tries);
+        client_reply_deinit(&w.reply);
+    }
+}
+
+static void what_may_have_arrived_unanswered_is_told(void **state) {
+    (void)state;
+    static World w;
+    const struct {
+        Step first;
+        bool is_unsure;
+    } cases[] = {{refused, false}, {busy, false}, {lost, true}, {draining, true}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        const Step steps[] = {cases[i].first, conflict};
+        world_init(&w);
+        add_script(&w, steps, COUNT_OF(steps));
+        assert_int_equal(call(&w, 60000, true), 0);
+        assert_int_equal(w.reply.status, 409);
+        assert_int_equal(w.reply.is_unsure, cases[i].is_unsure);
+        client_reply_deinit(&w.reply);
+    }
+}
+
 static void an_absurd_retry_after_is_not_believed(void **state) {
     (void)state;
     static World w;
@@ -379,6 +430,8 @@ int main(void) {
         cmocka_unit_test(one_try_asks_each_address_once),
         cmocka_unit_test(retry_after_is_the_least_that_is_waited),
         cmocka_unit_test(where_retry_after_is_behind_the_deadline_a_last_try_is_before_it),
+        cmocka_unit_test(an_error_without_a_code_is_a_fault_where_a_coordinator_was_met),
+        cmocka_unit_test(what_may_have_arrived_unanswered_is_told),
         cmocka_unit_test(an_absurd_retry_after_is_not_believed),
         cmocka_unit_test(an_address_without_trust_is_not_asked_again),
         cmocka_unit_test(no_address_left_ends_it_at_once),
