@@ -367,5 +367,10 @@ int admin_run(const Admin *admin) {
     int code = admin_ask(admin, &answer);
     if (code == 0 && list_member(admin->verb) != NULL)
         code = call_for_rest(admin, list_member(admin->verb), answer);
+    if (code == 0 && admin->verb == VERB_BACKUP && access(admin->arguments[0], F_OK) != 0 && errno == ENOENT)
+        return admin_complain(
+            admin, EXIT_BROKEN,
+            slice_of("the daemon has written the backup where only the daemon sees it (PrivateTmp= or a "
+                     "container): name a folder that both see, or `export`, which writes from here"));
     return code == 0 ? print(admin, answer) : code;
 }

@@ -59,7 +59,7 @@ int coordinator_check_data_dir(const char *path, Buffer *reason) {
         return -ENOTDIR;
     }
     if (status.st_uid != geteuid() && status.st_uid != 0) {
-        buffer_printf(reason, "%s belongs to another user: choose another --data", path);
+        buffer_printf(reason, "%s belongs to another user: run as that user, or choose another --data", path);
         return -EPERM;
     }
     if ((status.st_mode & S_IWOTH) != 0) {
@@ -194,15 +194,25 @@ int coordinator_new(Coordinator **out, const CoordinatorDeps *deps, Buffer *reas
     return 0;
 }
 
+static bool has_tls_over_nng(const CoordinatorOptions *o) {
+    for (size_t i = 0; i < o->nng.count; i++)
+        if (strncmp(o->nng.items[i], "tls+", 4) == 0)
+            return true;
+    return false;
+}
+
 void coordinator_reload_tls(Coordinator *c) {
     OWN(buffer_deinit) Buffer reason;
     buffer_init(&reason, BODY_MAX);
-    if (c->https == NULL)
-        return;
-    if (http_reload_tls(c->https, &reason) == 0)
-        LOG(c->deps.log, LOG_INFO, "the certificate was read again; nng keeps the old one until a restart");
-    else
+    int r = c->https != NULL ? http_reload_tls(c->https, &reason) : 0;
+    if (r != 0)
         LOG(c->deps.log, LOG_ERROR, "the certificate stays as it was", log_string("reason", buffer_text(&reason)));
+    else if (c->https != NULL)
+        LOG(c->deps.log, LOG_INFO, "the certificate was read again");
+    if (has_tls_over_nng(c->deps.options))
+        LOG(c->deps.log, LOG_WARNING, "nng keeps its certificate until a restart");
+    else if (c->https == NULL)
+        LOG(c->deps.log, LOG_INFO, "there is no certificate to read again");
 }
 
 static void quiesce(Coordinator *c) {

@@ -1,11 +1,14 @@
 /* See the header. */
 #include "coordinator/transfer_verbs.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <libgen.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "base/limits.h"
@@ -18,6 +21,7 @@
 enum { EXIT_REFUSED = 64, EXIT_STATE = 66, EXIT_BROKEN = 70 };
 
 #define REASON_MAX 4096
+#define COPY_PREFIX "export-" /* folders in the daemon's */
 
 /* One run of a verb. */
 typedef struct Transfer {
@@ -27,6 +31,11 @@ typedef struct Transfer {
     char *store_url;  /* NULL: SQLite */
     char program[64];
     Buffer reason;
+    /* Of an export. */
+    int fd;        /* the file; -1 */
+    bool has_name; /* already */
+    int folder_fd; /* of the daemon's copy; -1 */
+    TransferCounts counts;
 } Transfer;
 
 static int complain(Transfer *t, int code, const char *format, ...) PRINTF_LIKE(3, 4);
@@ -46,6 +55,14 @@ static const char *reason_of(Transfer *t, int error) {
 }
 
 /* ---- the store ---- */
+
+/* What root would make in the daemon's folder, the daemon could not open: root is the daemon's user there. */
+static void become_owner(const char *data_dir) {
+    struct stat info;
+    if (geteuid() != 0 || stat(data_dir, &info) != 0 || info.st_uid == 0)
+        return;
+    (void)(setegid(info.st_gid) == 0 && seteuid(info.st_uid) == 0); /* where not, the folder is refused */
+}
 
 static void store_closep(Store **store) {
     *store = store_close(*store);
@@ -89,32 +106,56 @@ static void fclosep(FILE **file) {
     *file = NULL;
 }
 
-static int write_file(Transfer *t, Store *store, FILE *file, TransferCounts *counts) {
-    int r = export_write(store, file, t->program, counts, &t->reason);
+static int write_file(Transfer *t, Store *store, FILE *file) {
+    int r = export_write(store, file, t->program, &t->counts, &t->reason);
     if (r == 0 && fsync(fileno(file)) != 0)
         r = -errno;
     return r;
 }
 
-/* A file that nobody else can read; one that is not complete is removed, and would not be read by `import`. */
+/* Into the file that is there already, so that the store may be another user's. */
 static int export_store(Transfer *t, Store *store) {
-    TransferCounts counts;
-    OWN(closep) int fd = open(t->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = fcntl(t->fd, F_DUPFD_CLOEXEC, 0);
     OWN(fclosep) FILE *file = fd >= 0 ? fdopen(fd, "w") : NULL;
-    if (file == NULL)
-        return complain(t, errno == EEXIST ? EXIT_STATE : EXIT_BROKEN, "cannot make %s: %s", t->path, strerror(errno));
-    fd = -1; /* the file's */
-    int r = write_file(t, store, file, &counts);
-    if (r == 0)
-        return print(t, "exported", &counts);
-    (void)unlink(t->path);
-    return complain(t, EXIT_BROKEN, "cannot write %s: %s", t->path, reason_of(t, r));
+    int r = file != NULL ? write_file(t, store, file) : -errno;
+    return r == 0 ? 0 : complain(t, EXIT_BROKEN, "cannot write %s: %s", t->path, reason_of(t, r));
 }
 
-/* A folder for the daemon's copy in the daemon's own, since the file is of its user and for its user alone. */
-static int make_folder(Transfer *t, const char *data_dir, char *folder, size_t size) {
+static int open_folder_of(const char *path) {
+    OWN(freep) char *copy = strdup(path);
+    return copy != NULL ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+}
+
+/* A file that nobody else can read. It has no name before it is complete, where the file system can do that; else one that is
+ * not complete would not be read by `import`. */
+static int make_file(Transfer *t) {
+    OWN(closep) int folder = open_folder_of(t->path);
     struct stat info;
-    (void)snprintf(folder, size, "%s/export-XXXXXX", data_dir);
+    if (lstat(t->path, &info) == 0)
+        return complain(t, EXIT_STATE, "cannot make %s: %s", t->path, strerror(EEXIST));
+    t->fd = folder >= 0 ? openat(folder, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600) : -1;
+    if (t->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
+        t->fd = open(t->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        t->has_name = t->fd >= 0;
+    }
+    return t->fd >= 0 ? 0 : complain(t, EXIT_BROKEN, "cannot make %s: %s", t->path, strerror(errno));
+}
+
+static int name_file(Transfer *t) {
+    char self[64];
+    (void)snprintf(self, sizeof self, "/proc/self/fd/%d", t->fd);
+    if (!t->has_name && linkat(AT_FDCWD, self, AT_FDCWD, t->path, AT_SYMLINK_FOLLOW) != 0)
+        return complain(t, errno == EEXIST ? EXIT_STATE : EXIT_BROKEN, "cannot make %s: %s", t->path, strerror(errno));
+    OWN(closep) int folder = open_folder_of(t->path);
+    if (folder < 0 || fsync(folder) != 0)
+        return complain(t, EXIT_BROKEN, "cannot write the folder of %s: %s", t->path, strerror(errno));
+    return print(t, "exported", &t->counts);
+}
+
+/* A folder for the daemon's copy in the daemon's own, since the file is of its user and for its user alone. Locked, so that
+ * what a killed export left is told from what a living one uses. */
+static int make_folder(Transfer *t, const char *data_dir, char *folder, size_t size) {
+    (void)snprintf(folder, size, "%s/" COPY_PREFIX "XXXXXX", data_dir);
     if (mkdtemp(folder) == NULL) {
         int error = errno;
         folder[0] = '\0';
@@ -123,7 +164,8 @@ static int make_folder(Transfer *t, const char *data_dir, char *folder, size_t s
                         "daemon's user, or root",
                         data_dir, strerror(error));
     }
-    if (geteuid() == 0 && stat(data_dir, &info) == 0 && chown(folder, info.st_uid, info.st_gid) != 0)
+    t->folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (t->folder_fd < 0 || flock(t->folder_fd, LOCK_EX | LOCK_NB) != 0)
         return complain(t, EXIT_BROKEN, "%s: %s", folder, strerror(errno));
     return 0;
 }
@@ -136,6 +178,22 @@ static void remove_folder(const char *folder) {
         (void)snprintf(path, sizeof path, "%s/%s", folder, names[i]);
         (void)(names[i][0] != '\0' ? unlink(path) : rmdir(folder));
     }
+}
+
+static void sweep(const char *data_dir) {
+    DIR *directory = opendir(data_dir);
+    const struct dirent *entry;
+    while (directory != NULL && (entry = readdir(directory)) != NULL) {
+        char path[PATH_MAX + 32];
+        (void)snprintf(path, sizeof path, "%s/%s", data_dir, entry->d_name);
+        if (strncmp(entry->d_name, COPY_PREFIX, strlen(COPY_PREFIX)) != 0)
+            continue;
+        OWN(closep) int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+            remove_folder(path);
+    }
+    if (directory != NULL)
+        (void)closedir(directory);
 }
 
 /* The daemon's copy, opened as if it were a data folder of its own. */
@@ -155,11 +213,13 @@ static int export_copy(Transfer *t, const char *folder) {
     int r = open_store(t, folder, &store);
     if (r != 0)
         return complain(t, EXIT_BROKEN, "the daemon's copy cannot be opened: %s", reason_of(t, r));
+    remove_folder(folder); /* it lives on as long as it is open, and is gone whatever happens to us */
     return export_store(t, store);
 }
 
 static int export_beside_daemon(Transfer *t, const char *data_dir) {
     char folder[PATH_MAX];
+    sweep(data_dir);
     int code = make_folder(t, data_dir, folder, sizeof folder);
     if (code == 0)
         code = export_copy(t, folder);
@@ -179,6 +239,7 @@ static int export_sqlite(Transfer *t) {
                         "there is no %s: say with --data where it is, or with --store which PostgreSQL server has the "
                         "rows",
                         database);
+    become_owner(data_dir);
     /* What this user would make in somebody else's folder, the owner could not open. */
     if (coordinator_check_data_dir(data_dir, &t->reason) == -EPERM)
         return export_beside_daemon(t, data_dir);
@@ -195,7 +256,15 @@ static int export_postgres(Transfer *t) {
 }
 
 static int run_export(Transfer *t) {
-    return t->store_url != NULL ? export_postgres(t) : export_sqlite(t);
+    uid_t user = geteuid();
+    int code = make_file(t);
+    if (code == 0)
+        code = t->store_url != NULL ? export_postgres(t) : export_sqlite(t);
+    if (geteuid() != user && seteuid(user) != 0)
+        return complain(t, EXIT_BROKEN, "%s", strerror(errno));
+    if (code != 0 && t->has_name)
+        (void)unlink(t->path);
+    return code == 0 ? name_file(t) : code;
 }
 
 /* ---- import ---- */
@@ -239,6 +308,8 @@ static int run_import(Transfer *t) {
     OWN(fclosep) FILE *file = fopen(t->path, "re");
     if (file == NULL)
         return complain(t, EXIT_STATE, "cannot open %s: %s", t->path, strerror(errno));
+    if (t->store_url == NULL)
+        become_owner(t->admin->data_dir);
     int r = t->store_url == NULL ? coordinator_check_data_dir(t->admin->data_dir, &t->reason) : 0;
     if (r == 0)
         r = open_store(t, t->admin->data_dir, &store);
@@ -248,7 +319,7 @@ static int run_import(Transfer *t) {
 }
 
 int transfer_run(const Admin *admin, const CoordinatorDeps *outside) {
-    Transfer t = {.admin = admin, .outside = outside, .path = admin->arguments[0]};
+    Transfer t = {.admin = admin, .outside = outside, .path = admin->arguments[0], .fd = -1, .folder_fd = -1};
     buffer_init(&t.reason, REASON_MAX);
     (void)snprintf(t.program, sizeof t.program, "%s %s", coordinator_program.name, coordinator_program.version);
     (void)umask(027); /* as the daemon's */
@@ -256,6 +327,8 @@ int transfer_run(const Admin *admin, const CoordinatorDeps *outside) {
     int code = r != 0                       ? complain(&t, EXIT_REFUSED, "%s", reason_of(&t, r))
                : admin->verb == VERB_EXPORT ? run_export(&t)
                                             : run_import(&t);
+    closep(&t.fd);
+    closep(&t.folder_fd);
     buffer_deinit(&t.reason);
     free(t.store_url);
     return code;

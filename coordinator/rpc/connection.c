@@ -89,6 +89,7 @@ void connection_start(Connection *c, void (*move)(nng_stream *stream, nng_aio *a
     Connections *all = c->all;
     (void)pthread_mutex_lock(&all->lock);
     c->refs++;
+    c->moved_ms = clock_boot_ms(clock_system());
     (void)pthread_mutex_unlock(&all->lock);
     move(c->stream, aio);
     (void)pthread_mutex_lock(&all->lock);
@@ -173,9 +174,23 @@ static void write_address(Connection *c) {
         memcpy(c->address, "local", sizeof "local");
 }
 
+/* Lock held. The one that is silent longest, and asks for nothing; NULL: all are busy. The list begins with the latest. */
+static Connection *find_silent(const Connections *all) {
+    Connection *found = NULL;
+    for (Connection *c = all->first; c != NULL; c = c->next)
+        if (!c->is_closed && !c->is_sending && c->calls == NULL && (found == NULL || c->moved_ms <= found->moved_ms))
+            found = c;
+    return found;
+}
+
+/* Where there is no place, who is silent makes room, as over HTTP: peers that only keep theirs must not shut the others out. */
 static bool enter(Connections *all, Connection *c) {
     (void)pthread_mutex_lock(&all->lock);
-    bool has_place = !all->is_quiescing && all->count < RPC_CONNECTIONS_MAX;
+    bool is_full = all->count >= RPC_CONNECTIONS_MAX;
+    Connection *silent = is_full && !all->is_quiescing ? find_silent(all) : NULL;
+    bool has_place = !all->is_quiescing && (!is_full || silent != NULL);
+    if (silent != NULL)
+        silent->refs++;
     if (has_place) {
         c->next = all->first;
         if (all->first != NULL)
@@ -186,6 +201,10 @@ static bool enter(Connections *all, Connection *c) {
         all->unsent += c->out.len;
     }
     (void)pthread_mutex_unlock(&all->lock);
+    if (silent != NULL) {
+        connection_close(silent);
+        connection_release(silent);
+    }
     return has_place;
 }
 

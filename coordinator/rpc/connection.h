@@ -33,6 +33,7 @@ typedef struct Connection {
     /* Under the lock. */
     size_t refs;
     bool is_closed, is_paused, is_sending, has_answered;
+    int64_t moved_ms; /* when it began to read or to send last */
     struct Call *calls;
     Buffer out;
     /* The send's that is under way. */

@@ -7,6 +7,7 @@
 #include "rpc/call.h"
 
 #define HELLO_TIMEOUT_MS 10000
+#define FRAME_TIMEOUT_MS 30000 /* for the next bytes of one that has begun */
 
 typedef enum Step { STEP_ON, STEP_READ, STEP_PAUSE, STEP_CLOSE } Step;
 
@@ -42,7 +43,8 @@ void reader_read(Connection *c) {
     }
     nng_iov iov = {.iov_buf = room, .iov_len = c->read_size};
     (void)nng_aio_set_iov(c->reading, 1, &iov);
-    nng_aio_set_timeout(c->reading, c->has_hello ? NNG_DURATION_INFINITE : HELLO_TIMEOUT_MS);
+    nng_duration patience_ms = c->in.len > 0 ? FRAME_TIMEOUT_MS : NNG_DURATION_INFINITE;
+    nng_aio_set_timeout(c->reading, c->has_hello ? patience_ms : HELLO_TIMEOUT_MS);
     connection_start(c, nng_stream_recv, c->reading);
 }
 

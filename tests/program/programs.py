@@ -227,9 +227,9 @@ class Coordinator:
 
     program = COORDINATOR
 
-    def __init__(self, data, *options, environment=None):
+    def __init__(self, data, *options, environment=None, **started):
         self.data, self.options = pathlib.Path(data), options
-        self.environment = environment
+        self.environment, self.started = environment, started
         self.process = None
         self.clients = []
         self.log = []
@@ -248,7 +248,12 @@ class Coordinator:
             *self.options,
         ]
         self.process = subprocess.Popen(
-            [str(a) for a in argv], stderr=subprocess.PIPE, text=True, env=self.environment, stdin=subprocess.DEVNULL
+            [str(a) for a in argv],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            **self.started,
         )
         self.ready = None
         for line in self.process.stderr:

@@ -4,11 +4,13 @@ import os
 import pathlib
 import re
 import shlex
+import signal
 import subprocess
 
 import pytest
 import yaml
 from programs import COORDINATOR, Coordinator, request_id
+from test_agent import until
 
 DEPLOY = pathlib.Path(__file__).parents[2] / "deploy"
 
@@ -68,6 +70,47 @@ def test_the_units_command_serves_with_its_environment(tmp_path):
     serving(coordinator)
     coordinator.hang_up()
     assert coordinator.stop() == 0
+
+
+def test_the_image_is_built_without_what_tests_need(tmp_path):
+    """Its stage has what `install-deps build` installs: no test library."""
+    said = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    words = shlex.split(re.search(r"(cmake -B /build .*?) &&", said)[1])
+    blind = tmp_path / "pkg-config"
+    blind.write_text('#!/bin/sh\ncase "$*" in *cmocka*) exit 1;; esac\nexec pkg-config "$@"\n')
+    blind.chmod(0o700)
+    words[words.index("/build")] = tmp_path / "build"
+    done = subprocess.run(
+        [*words, "-S", DEPLOY.parent, f"-DPKG_CONFIG_EXECUTABLE={blind}"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_a_backup_that_only_the_daemon_sees_is_none(tmp_path):
+    """As below PrivateTmp= or in a container."""
+    hidden, alone = tmp_path / "hidden", tmp_path / "alone"
+    hidden.mkdir()
+    alone.write_text(f'#!/bin/sh\nmount -t tmpfs none "{hidden}" && exec "{COORDINATOR}" "$@"\n')
+    alone.chmod(0o700)
+    wrapped = tmp_path / "wrapped"
+    wrapped.write_text(f'#!/bin/sh\nexec unshare --mount "{alone}" "$@"\n')
+    wrapped.chmod(0o700)
+    coordinator = Coordinator(tmp_path / "data")
+    coordinator.program = wrapped
+    coordinator.start()
+    coordinator.program = COORDINATOR
+    failed = coordinator.admin("backup", hidden / "stacks.db", check=False)
+    assert failed.returncode == 70 and "only the daemon sees it" in failed.stderr
+    assert "written" in coordinator.admin("backup", tmp_path / "stacks.db").stdout
+    coordinator.hang_up()
+    assert coordinator.stop() == 0
+
+
+def test_a_reload_says_what_it_could_not_do(start):
+    coordinator = start()
+    coordinator.process.send_signal(signal.SIGHUP)
+    until(lambda: any("no certificate" in line for line in coordinator.log), "it says so")
 
 
 @pytest.mark.parametrize("word", ["STACK_COORDINATOR_DATA", "serve", "7878"])

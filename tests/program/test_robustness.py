@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import os
 import random
+import resource
 import select
 import shutil
 import socket
@@ -16,6 +17,7 @@ import programs
 import pytest
 from programs import BIN, Coordinator, NngClient, request_id
 
+NNG_MOST = 4096  # connections
 DEADLINE = 20  # seconds within which whatever must happen has happened
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close() sends RST
 
@@ -532,6 +534,26 @@ def test_exhausted_by_nng_connections(tight):
         return False
 
     until(is_served, "nng accepts again")
+
+
+def test_nng_connections_that_ask_for_nothing_make_room(start):
+    """As many as there may be, from one who keeps them."""
+    coordinator = start()
+    key = coordinator.project("shop")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with contextlib.ExitStack() as kept:
+        kept.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        first = kept.enter_context(contextlib.closing(coordinator.nng(key)))
+        for _ in range(NNG_MOST):
+            sock = kept.enter_context(connect(coordinator.ready["nng"][0]))
+            sock.sendall(NngClient.HELLO)
+            assert len(sock.recv(8)) == 8  # it has its place
+        with pytest.raises(OSError):
+            first.call("listStacks")  # of all it was silent longest
+        for _ in range(3):
+            late = kept.enter_context(contextlib.closing(coordinator.nng(key)))
+            assert late.call("listStacks").status == 200
 
 
 # ---- load ----

@@ -14,6 +14,7 @@ import pytest
 from programs import COORDINATOR, Coordinator, lasting, request_id
 
 ENGINES = ("sqlite", "postgres")
+NOBODY = 65534
 
 
 def run(data, *words, status=0):
@@ -415,6 +416,38 @@ def test_an_import_that_is_killed_leaves_nothing(tmp_path, place, exported, engi
         importing.wait()
     there.take(tmp_path / "exported")
     assert there.lines(tmp_path / "again") == "".join(exported).splitlines()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user's")
+@pytest.mark.parametrize("is_running", [False, True])
+def test_root_is_the_daemons_user_in_the_daemons_folder(tmp_path, is_running):
+    """As under systemd: the folder is the service's, the backup's is root's."""
+    served, taken, kept = tmp_path / "served", tmp_path / "taken", tmp_path / "kept"
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_mode & 0o777 == 0o700:
+            folder.chmod(0o711)
+    for folder in (served, taken):
+        folder.mkdir(0o750)
+        os.chown(folder, NOBODY, NOBODY)
+    kept.mkdir(0o700)
+    as_nobody = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+    coordinator = Coordinator(served, **as_nobody).start()
+    coordinator.project("shop")
+    (served / "export-killed").mkdir(0o700)  # of an export that was killed
+    (served / "export-killed" / "stacks.db").touch()
+    os.chown(served / "export-killed", NOBODY, NOBODY)
+    if not is_running:
+        coordinator.stop()
+    run(served, "export", kept / "one.jsonl")
+    if is_running:
+        assert list(served.glob("export-*")) == []
+        coordinator.stop()
+    run(taken, "import", kept / "one.jsonl")
+    assert {path.stat().st_uid for folder in (served, taken) for path in folder.iterdir()} == {NOBODY}
+    assert (kept / "one.jsonl").stat().st_uid == 0
+    again = Coordinator(taken, **as_nobody).start()
+    assert "shop" in again.admin("project", "list").stdout
+    assert again.stop() == 0
 
 
 def test_files_are_neither_overwritten_nor_made_up(tmp_path, place, exported):
