@@ -210,7 +210,7 @@ void metrics_write(const Metrics *m, const char *version, Buffer *out) {
     buffer_printf(out, "stack_coordinator_build_info{version=\"%s\"} 1\n", version);
     write_operations(m, out);
 
-    write_seconds(out, "stack_coordinator_operation_duration_seconds", "From an operation's arrival to its answer.",
+    write_seconds(out, "stack_coordinator_operation_duration_seconds", "From an operation's arrival, or the end of its wait for a stack, to its answer.",
                   &m->latency, latency_labels, COUNT_OF(latency_bounds_us), 1000000);
     write_waiting(m, out);
 

@@ -28,7 +28,7 @@ typedef struct Work {
     const OperationRow *row;
     const OperationOwner *owner;
     Transport transport;
-    int64_t arrived_us;
+    int64_t arrived_us; /* or since its wait is over */
 
     Credential credential;
     KeyClaim claim;

@@ -23,6 +23,7 @@ static void unpark(Waiters *w, Work *work) {
     (void)watch_parked(w->watch, work->command.project, work->parked.ticket, -1);
     parking_remove(&w->parking, work);
     worker_take_place_again(work);
+    work->arrived_us = metrics_now_us(); /* what it waited for is no work of ours */
     if (work->owner->unparked != NULL)
         work->owner->unparked(&work->shown);
 }

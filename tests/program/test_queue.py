@@ -2,6 +2,7 @@
 lease needs. What needs many seconds is tested in virtual time (tests/faults/test_service_leases.c)."""
 
 import json
+import re
 import socket
 import struct
 import threading
@@ -231,6 +232,10 @@ def test_metrics_tell_of_waiting_and_loss(coordinator, client, key, transport):
     assert "stack_coordinator_wait_duration_seconds_count 1\n" in page
     assert "stack_coordinator_handoff_duration_seconds_count 1\n" in page
     assert "stack_coordinator_waiting_requests 0\n" in page
+    # It waited for two seconds: that is the queue's time, not the operation's.
+    spent = float(re.search(r"^stack_coordinator_operation_duration_seconds_sum (\S+)$", page, re.M)[1])
+    waited = float(re.search(r"^stack_coordinator_wait_duration_seconds_sum (\S+)$", page, re.M)[1])
+    assert spent < waited / 2
 
 
 def metrics(coordinator):
