@@ -9,11 +9,11 @@ import socket
 import struct
 import subprocess
 import threading
-import time
 
 import pytest
 from programs import AGENT, Coordinator
 from test_agent import DEADLINE, Job, Project, until
+from test_agent_leases import stays
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ class Pass(http.server.BaseHTTPRequestHandler):
         upstream.close()
         self.server.passed.append(self.path)
         if order == "answer late":
-            time.sleep(2)
+            self.server.hold.wait(2)
         if order == "lose":
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True
@@ -147,10 +147,7 @@ def test_an_error_page_takes_no_lease_from_a_command(ingress, project, tmp_path,
     ingress.orders += [("/renewLease", 410)]
     until(lambda: ingress.orders == [], "it renews")
     generation = project.stacks["test-1"]["lease"]["generation"]
-    end = time.monotonic() + 3
-    while time.monotonic() < end:
-        assert running.poll() is None and project.stacks["test-1"]["lease"]["generation"] == generation
-        time.sleep(0.1)
+    stays(lambda: running.poll() is None and project.stacks["test-1"]["lease"]["generation"] == generation, 3)
     assert running.communicate("on\n", DEADLINE)[1] and running.returncode == 0
     assert project.states == {"test-1": "available"}
 
