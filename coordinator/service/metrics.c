@@ -210,8 +210,9 @@ void metrics_write(const Metrics *m, const char *version, Buffer *out) {
     buffer_printf(out, "stack_coordinator_build_info{version=\"%s\"} 1\n", version);
     write_operations(m, out);
 
-    write_seconds(out, "stack_coordinator_operation_duration_seconds", "From an operation's arrival, or the end of its wait for a stack, to its answer.",
-                  &m->latency, latency_labels, COUNT_OF(latency_bounds_us), 1000000);
+    write_seconds(out, "stack_coordinator_operation_duration_seconds",
+                  "From an operation's arrival, or the end of its wait for a stack, to its answer.", &m->latency,
+                  latency_labels, COUNT_OF(latency_bounds_us), 1000000);
     write_waiting(m, out);
 
     const char *batch = "stack_coordinator_batch_operations";
