@@ -18,7 +18,7 @@ typedef struct ChildEnd {
 
 typedef struct ChildLease {
     Renewal *renewal;
-    const StateFolder *folder; /* its file's, which is gone once it was given back */
+    const StateFolder *folder; /* its file's */
     Slice request_id;
 } ChildLease;
 

@@ -135,6 +135,11 @@ int grant_prepare_join(const Agent *agent, Slice request_id, Grant *grant) {
     return r != 0 ? r : choose_commit(agent, grant);
 }
 
+static int cannot_write(const Agent *agent, const StateFolder *folder, int error) {
+    return agent_fail(agent, EXIT_BROKEN, "%s cannot be written: %s; --state-dir names another folder", folder->path,
+                      strerror(-error));
+}
+
 static int note(const Agent *agent, const StateFolder *folder, Session *session, Grant *grant) {
     LeaseState *state = &grant->state;
     state->request_id = grant->request_id;
@@ -142,10 +147,7 @@ static int note(const Agent *agent, const StateFolder *folder, Session *session,
     state->ca_file = slice_of(session->ca_file);
     state->worktree = slice_of(grant->root);
     int r = lease_state_save(folder, state);
-    if (r == 0 || r == -ENOMEM)
-        return r;
-    return agent_fail(agent, EXIT_BROKEN, "%s cannot be written: %s; --state-dir names another folder", folder->path,
-                      strerror(-r));
+    return r == 0 || r == -ENOMEM ? r : cannot_write(agent, folder, r);
 }
 
 static void take_answer(Grant *grant) {
@@ -325,8 +327,7 @@ int grant_request(Session *session, const StateFolder *folder, StopSignals *sign
     grant->state.lease_seconds = session->agent->options->lease_seconds;
     grant->asking_fd = lease_asking_begin(folder, grant->request_id);
     if (grant->asking_fd < 0)
-        return agent_fail(session->agent, EXIT_BROKEN, "%s cannot be written: %s; --state-dir names another folder",
-                          folder->path, strerror(-grant->asking_fd));
+        return cannot_write(session->agent, folder, grant->asking_fd);
     int r = note(session->agent, folder, session, grant);
     if (r == 0)
         r = ask(session, folder, signals, grant);

@@ -1,5 +1,6 @@
 /*
- * The files. Invariants: a file is replaced as a whole (written beside, renamed), so a reader sees the old or the new one; nothing is opened that could be a link, block (a FIFO) or belong to somebody else.
+ * The files. Invariants: a file is replaced as a whole (written beside, renamed), so a reader sees the old or the new one;
+ * nothing is opened that could be a link, block (a FIFO) or belong to somebody else.
  */
 #include "agent/state.h"
 
