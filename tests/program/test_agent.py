@@ -137,6 +137,12 @@ class Job:
     def files(self):
         return [p for p in self.state.rglob("*") if p.is_file()]
 
+    def texts(self):
+        """Of the files there are; one that is replaced meanwhile may be gone under its first name."""
+        for path in self.files():
+            with contextlib.suppress(FileNotFoundError):
+                yield path.read_text()
+
     def succeeds(self, *words, **env):
         done = self(*words, **env)
         assert done.returncode == 0, (words, done.stderr)

@@ -89,7 +89,7 @@ def test_a_job_has_its_stack_as_long_as_it_lives_and_no_longer(job, project):
     shell_of_job.stdin.close()
     assert shell_of_job.wait(DEADLINE) == 1
     until(lambda: "expired" in project.kinds, "the lease runs out")
-    assert re.search(r"job's process has ended", "".join(p.read_text() for p in job.files()))
+    assert re.search(r"job's process has ended", "".join(job.texts()))
 
 
 def renewals(daemon):
@@ -132,7 +132,7 @@ def test_check_says_whose_the_stack_is_and_who_took_it(job, project):
 def test_a_kept_lease_that_is_lost_is_said_in_its_log(job, project):
     job.succeeds("request", "--lease", "2s")
     project.daemon.admin("stack", "release", project.name, "test-1", "--now")
-    until(lambda: "LOST" in "".join(p.read_text() for p in job.files()), "the keeper says so")
+    until(lambda: "LOST" in "".join(job.texts()), "the keeper says so")
     assert job("check").returncode == 76
 
 
@@ -251,7 +251,7 @@ def test_what_a_lost_lease_left_behind_is_not_meant_where_its_stack_was_got_agai
     """Which file is read last is chance."""
 
     def lost():
-        return sum("lostWhy" in p.read_text() for p in job.files())
+        return sum("lostWhy" in text for text in job.texts())
 
     for left_behind in range(1, 5):
         job.succeeds("request", "--lease", "2s")
