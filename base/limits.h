@@ -56,7 +56,9 @@
 
 /* What the transports hold. */
 #define HTTP_CONNECTIONS_DEFAULT 4096
-#define HTTP_IDLE_SECONDS 30
+#define HTTP_REQUEST_SECONDS 30 /* to send a request, and to take an answer */
+#define HTTP_IDLE_SECONDS 75 /* until a connection's next request: longer than the 60 of common balancers and proxies */
+#define HTTP_CROWD 1024
 #define HTTP_POOL_BYTES (12 * 1024)
 #define RPC_CONNECTIONS_MAX HTTP_CONNECTIONS_DEFAULT
 #define RPC_CALLS_MAX 1024    /* requests under way over nng, on all connections */

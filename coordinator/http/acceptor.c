@@ -19,7 +19,7 @@ void http_wake_acceptor(HttpContext *context) {
  * of memory is never told of; after two quiet ticks it is not waited for any more. */
 static size_t in_transit(Acceptor *a) {
     size_t started = atomic_load(&a->context->connections.started);
-    if (http_now_ms(a->context) - a->accepted_ms > 2 * a->context->times.tick_ms)
+    if (http_now_ms(a->context) - a->accepted_ms > 2 * a->context->limits.tick_ms)
         a->handed = started;
     return a->handed > started ? a->handed - started : 0;
 }
@@ -48,9 +48,51 @@ static void complain(Acceptor *a, const char *what) {
 
 static void make_room(Acceptor *a) {
     int64_t now_ms = http_now_ms(a->context);
-    a->paused_until_ms = now_ms + a->context->times.pause_ms;
+    a->paused_until_ms = now_ms + a->context->limits.pause_ms;
     atomic_store(&a->context->is_full, true);
-    connection_table_cut_waiting(&a->context->connections, now_ms - a->context->times.settled_ms, CUT_AT_ONCE);
+    connection_table_cut_waiting(&a->context->connections, now_ms - a->context->limits.settled_ms, CUT_AT_ONCE);
+}
+
+static size_t place_of(const Acceptor *a, const Server *server) {
+    size_t place = 0;
+    while (place < HTTP_SERVERS_MAX && a->servers[place] != server)
+        place++;
+    return place;
+}
+
+/* False: there is no place. Under the lock. */
+static bool put(Acceptor *a, Server *server) {
+    size_t place = place_of(a, NULL);
+    if (place == HTTP_SERVERS_MAX)
+        return false;
+    a->servers[place] = server;
+    a->empty_ticks[place] = 0;
+    a->current = server;
+    return true;
+}
+
+/* Makes another server the current one if too many wait at this one. Under the lock. */
+static void avoid_crowd(Acceptor *a) {
+    if (atomic_load(&a->current->waiters) < a->context->limits.crowd)
+        return;
+    size_t count = 0;
+    Server *quietest = a->current;
+    for (size_t i = 0; i < HTTP_SERVERS_MAX; i++) {
+        Server *server = a->servers[i];
+        count += server != NULL ? 1 : 0;
+        if (server != NULL && !atomic_load(&server->is_retired) &&
+            atomic_load(&server->waiters) < atomic_load(&quietest->waiters))
+            quietest = server;
+    }
+    a->current = quietest;
+    if (atomic_load(&quietest->waiters) < a->context->limits.crowd || count >= HTTP_CROWDS_MAX)
+        return;
+    Buffer reason;
+    buffer_init(&reason, sizeof quietest->problem);
+    Server *another = NULL;
+    if (server_another(&another, quietest, &reason) == 0)
+        (void)put(a, another);
+    buffer_deinit(&reason);
 }
 
 /* Until the kernel has no more, there is no room, or ticks want their turn. */
@@ -65,6 +107,7 @@ static void accept_some(Acceptor *a) {
             a->handed++;
             a->accepted_ms = http_now_ms(a->context);
             (void)pthread_mutex_lock(&a->lock);
+            avoid_crowd(a);
             server_add(a->current, fd, (const struct sockaddr *)&peer, peer_len);
             (void)pthread_mutex_unlock(&a->lock);
             continue;
@@ -87,12 +130,13 @@ static bool is_anybody_at_the_door(const Acceptor *a) {
 static void free_empty_servers(Acceptor *a) {
     enum { EMPTY_TICKS = 2 }; /* one may have been handed a connection just before it was replaced */
     (void)pthread_mutex_lock(&a->lock);
-    for (size_t i = 0; i < HTTP_RETIRED_MAX; i++) {
-        if (a->retired[i] == NULL)
+    for (size_t i = 0; i < HTTP_SERVERS_MAX; i++) {
+        if (a->servers[i] == NULL)
             continue;
-        a->empty_ticks[i] = server_connections(a->retired[i]) == 0 ? a->empty_ticks[i] + 1 : 0;
+        bool is_used = a->servers[i] == a->current || server_connections(a->servers[i]) > 0;
+        a->empty_ticks[i] = is_used ? 0 : a->empty_ticks[i] + 1;
         if (a->empty_ticks[i] >= EMPTY_TICKS)
-            a->retired[i] = server_free(a->retired[i]);
+            a->servers[i] = server_free(a->servers[i]);
     }
     (void)pthread_mutex_unlock(&a->lock);
 }
@@ -100,23 +144,23 @@ static void free_empty_servers(Acceptor *a) {
 static void tick(Acceptor *a) {
     int64_t now_ms = clock_boot_ms(clock_system());
     atomic_store_explicit(&a->context->now_ms, now_ms, memory_order_relaxed);
-    if (now_ms - a->ticked_ms < a->context->times.tick_ms)
+    if (now_ms - a->ticked_ms < a->context->limits.tick_ms)
         return;
     a->ticked_ms = now_ms;
     connection_table_cut_overdue(&a->context->connections, now_ms);
     free_empty_servers(a);
 }
 
-/* Nothing to watch: no connection, none coming, no earlier server. */
+/* Nothing to watch: no connection, none coming, no other server. */
 static bool may_sleep(Acceptor *a) {
     if (atomic_load(&a->context->connections.count) > 0 || in_transit(a) > 0)
         return false;
-    bool has_retired = false;
+    bool is_alone = true;
     (void)pthread_mutex_lock(&a->lock);
-    for (size_t i = 0; i < HTTP_RETIRED_MAX; i++)
-        has_retired |= a->retired[i] != NULL;
+    for (size_t i = 0; i < HTTP_SERVERS_MAX; i++)
+        is_alone &= a->servers[i] == NULL || a->servers[i] == a->current;
     (void)pthread_mutex_unlock(&a->lock);
-    return !has_retired;
+    return is_alone;
 }
 
 static void close_listener(Acceptor *a) {
@@ -142,7 +186,7 @@ static void *run(void *arg) {
             make_room(a);
         }
 
-        int64_t sleep_ms = is_open && !is_listening ? a->context->times.pause_ms : a->context->times.tick_ms;
+        int64_t sleep_ms = is_open && !is_listening ? a->context->limits.pause_ms : a->context->limits.tick_ms;
         struct pollfd fds[] = {{.fd = a->context->wake_fd, .events = POLLIN},
                                {.fd = is_listening ? a->listen_fd : -1, .events = POLLIN}};
         (void)poll(fds, COUNT_OF(fds), may_sleep(a) && is_listening == is_open ? -1 : (int)sleep_ms);
@@ -163,7 +207,8 @@ static void *run(void *arg) {
 }
 
 int acceptor_start(Acceptor *a, HttpContext *context, int listen_fd, Server *server) {
-    *a = (Acceptor){.context = context, .listen_fd = listen_fd, .current = server};
+    *a = (Acceptor){.context = context, .listen_fd = listen_fd};
+    (void)put(a, server);
     int error = pthread_mutex_init(&a->lock, NULL);
     if (error == 0)
         error = pthread_cond_init(&a->quiesced, NULL);
@@ -177,18 +222,13 @@ int acceptor_start(Acceptor *a, HttpContext *context, int listen_fd, Server *ser
 
 int acceptor_replace_server(Acceptor *a, Server *server) {
     (void)pthread_mutex_lock(&a->lock);
-    size_t slot = 0;
-    while (slot < HTTP_RETIRED_MAX && a->retired[slot] != NULL)
-        slot++;
-    if (slot < HTTP_RETIRED_MAX) {
-        atomic_store(&a->current->is_retired, true);
-        a->retired[slot] = a->current;
-        a->empty_ticks[slot] = 0;
-        a->current = server;
-    }
+    bool is_put = put(a, server);
+    for (size_t i = 0; is_put && i < HTTP_SERVERS_MAX; i++)
+        if (a->servers[i] != NULL && a->servers[i] != server)
+            atomic_store(&a->servers[i]->is_retired, true);
     (void)pthread_mutex_unlock(&a->lock);
     http_wake_acceptor(a->context);
-    if (slot < HTTP_RETIRED_MAX)
+    if (is_put)
         return 0;
     (void)server_free(server);
     return -EBUSY;
@@ -211,9 +251,8 @@ void acceptor_stop(Acceptor *a) {
         a->is_running = false;
     }
     closep(&a->listen_fd);
-    for (size_t i = 0; i < HTTP_RETIRED_MAX; i++)
-        a->retired[i] = server_free(a->retired[i]);
-    a->current = server_free(a->current);
+    for (size_t i = 0; i < HTTP_SERVERS_MAX; i++)
+        a->servers[i] = server_free(a->servers[i]);
     (void)pthread_cond_destroy(&a->quiesced);
     (void)pthread_mutex_destroy(&a->lock);
 }

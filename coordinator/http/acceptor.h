@@ -1,7 +1,8 @@
 /*
  * The thread that accepts connections, hands them to the current server, and ends those that are overdue. Errors of
  * accept(2) never make it spin, and who sends nothing makes room for who comes: with the ceiling reached or descriptors
- * used up, the connections that were silent longest are closed first.
+ * used up, the connections that were silent longest are closed first. A server at which a crowd waits is not the current
+ * one for long; without connections it ends, as those of earlier certificates do.
  */
 #pragma once
 
@@ -16,10 +17,10 @@ typedef struct Acceptor {
 
     pthread_mutex_t lock; /* for what follows */
     pthread_cond_t quiesced;
-    bool is_quiet; /* the listening socket is closed */
-    Server *current;
-    Server *retired[HTTP_RETIRED_MAX];
-    unsigned empty_ticks[HTTP_RETIRED_MAX]; /* for how many ticks that one had no connection */
+    bool is_quiet;                          /* the listening socket is closed */
+    Server *servers[HTTP_SERVERS_MAX];      /* NULL: a free place */
+    unsigned empty_ticks[HTTP_SERVERS_MAX]; /* for how many ticks that one had no connection */
+    Server *current;                        /* who gets the next connection */
 
     size_t handed;       /* connections given to a server since the start */
     int64_t accepted_ms; /* when the last one came */

@@ -55,7 +55,7 @@ static enum MHD_Result send_reply(HttpCall *call, Reply *reply, bool must_close)
     HttpContext *context = context_of(call);
     call->state = CALL_SENDING;
     int64_t reading_ms = (int64_t)(reply->size * 1000 / HTTP_SLOWEST_READER);
-    connection_await_reader(connection, http_now_ms(context) + context->times.answer_ms + reading_ms);
+    connection_await_reader(connection, http_now_ms(context) + context->limits.answer_ms + reading_ms);
     must_close |= atomic_load_explicit(&context->is_closing, memory_order_relaxed) ||
                   atomic_load_explicit(&connection->server->is_retired, memory_order_relaxed);
     return reply_queue(reply, call->mhd, must_close);
@@ -107,7 +107,7 @@ void *call_begin(void *server_arg, const char *uri, struct MHD_Connection *mhd) 
     /* The first request has its time from the connect; when a later one was begun is known only now. */
     if (!call->is_first)
         connection_await_request(connection, http_now_ms(server->context),
-                                 http_now_ms(server->context) + server->context->times.request_ms);
+                                 http_now_ms(server->context) + server->context->limits.request_ms);
     call->is_first = false;
 
     Slice query = SLICE_ABSENT;
@@ -141,8 +141,10 @@ static bool operation_has_peer(Operation *op) {
 
 static void operation_done(Operation *op) {
     HttpCall *call = op->call;
-    if (call->is_waiter)
+    if (call->is_waiter) {
         atomic_fetch_sub(&context_of(call)->waiters, 1);
+        atomic_fetch_sub(&call->connection->server->waiters, 1);
+    }
     call->is_waiter = false;
     call->state = CALL_ANSWERED;
     MHD_resume_connection(call->mhd); /* from here on the call may be gone already */
@@ -162,6 +164,7 @@ static void admit_waiter(HttpCall *call) {
     buffer_deinit(&call->body); /* what may take long keeps little */
     unsigned most = (unsigned)((uint64_t)context->max_connections * HTTP_WAITERS_PERCENT / 100);
     call->op->may_park = atomic_fetch_add(&context->waiters, 1) < most;
+    atomic_fetch_add(&call->connection->server->waiters, 1);
 }
 
 static void begin_operation(HttpCall *call, const Head *head) {
@@ -311,5 +314,5 @@ void call_completed(void *server_arg, struct MHD_Connection *mhd, void **call_ar
     call->refusal = OUTCOME_DONE;
     call->body_seen = 0;
     int64_t now_ms = http_now_ms(server->context);
-    connection_await_request(call->connection, now_ms, now_ms + server->context->times.request_ms);
+    connection_await_request(call->connection, now_ms, now_ms + server->context->limits.idle_ms);
 }

@@ -23,7 +23,7 @@ typedef struct HttpCall {
     CallState state;
     bool is_first;      /* of its connection */
     bool is_counted;    /* in context->under_way */
-    bool is_waiter;     /* in context->waiters */
+    bool is_waiter;     /* in the context's and the server's waiters */
     bool is_refused;    /* the answer is known: the rest of the body is read away */
     Outcome refusal;    /* without an operation; OUTCOME_DONE: none */
     const char *detail; /* … of it */

@@ -21,26 +21,30 @@
 #define HTTP_DISCARD_MAX (1024 * 1024)  /* bytes of a refused body read away before the connection is cut */
 #define HTTP_SLOWEST_READER (16 * 1024) /* bytes a second a client must take of a long answer */
 #define HTTP_WAITERS_PERCENT 80         /* of the connections may wait; more are told to come again */
-#define HTTP_RETIRED_MAX 8              /* servers of earlier certificates that still have connections */
+#define HTTP_SERVERS_MAX 24             /* those of earlier certificates that still have connections among them */
+#define HTTP_CROWDS_MAX 16              /* servers that a crowd may need; the rest is for new certificates */
 #define HTTP_QUERY_MEMBERS_MAX 32       /* members of one query */
 #define HTTP_TLS_FILE_MAX (1024 * 1024) /* bytes of a certificate or key file */
 
 /*
- * The times of a connection, in ms. libmicrohttpd's own timeout restarts with every byte that arrives, so one byte now
- * and then would hold a connection for ever; these do not.
+ * The times of a connection, in ms, and how many may wait at one server. libmicrohttpd's own timeout restarts with every
+ * byte that arrives, so one byte now and then would hold a connection for ever; these do not. A proxy that keeps its
+ * connections longer than idle_ms may send a request into the close of one, and nobody knows what became of it.
  */
-typedef struct HttpTimes {
-    int64_t request_ms; /* to send a whole request, from connecting; afterwards also to begin the next one */
+typedef struct HttpLimits {
+    int64_t request_ms; /* to send a whole request: the first from connecting, the others from their first line */
+    int64_t idle_ms;    /* between an answer and the next request's first line */
     int64_t answer_ms;  /* to take an answer, on top of its length at HTTP_SLOWEST_READER */
     int64_t tick_ms;    /* how often deadlines are looked at */
     int64_t settled_ms; /* a connection that waits this long may be closed to make room for a new one */
     int64_t pause_ms;   /* no accept for so long when descriptors or connections are used up */
-} HttpTimes;
+    unsigned crowd;     /* requests that wait at one server before the next connections go to another */
+} HttpLimits;
 
 typedef struct HttpContext {
     Service *service;
     const Logger *log;
-    HttpTimes times;
+    HttpLimits limits;
     unsigned max_connections;
     int agents_fd;  /* the folder of /agent/…; -1: none */
     Buffer openapi; /* rendered once */
@@ -66,5 +70,5 @@ static inline int64_t http_now_ms(HttpContext *context) {
 }
 void http_wake_acceptor(HttpContext *context);
 
-/* As http_new, with other times than the program's: for tests. */
-int http_new_timed(Http **out, const HttpOptions *options, const HttpTimes *times, Buffer *reason) MUST_USE;
+/* As http_new, with other limits than the program's: for tests. */
+int http_new_limited(Http **out, const HttpOptions *options, const HttpLimits *limits, Buffer *reason) MUST_USE;

@@ -21,12 +21,14 @@ struct Http {
     char *certificate_path, *key_path; /* NULL: plain */
 };
 
-static const HttpTimes default_times = {
-    .request_ms = HTTP_IDLE_SECONDS * 1000,
-    .answer_ms = HTTP_IDLE_SECONDS * 1000,
+static const HttpLimits default_limits = {
+    .request_ms = HTTP_REQUEST_SECONDS * 1000,
+    .idle_ms = HTTP_IDLE_SECONDS * 1000,
+    .answer_ms = HTTP_REQUEST_SECONDS * 1000,
     .tick_ms = 1000,
     .settled_ms = 1000,
     .pause_ms = 100,
+    .crowd = HTTP_CROWD,
 };
 
 /* The whole of a small text file, NUL-terminated, malloc'd. 0 | -errno with a sentence in `reason`. */
@@ -77,11 +79,11 @@ static int new_server(Http *http, Server **out, Buffer *reason) {
     return server_new(out, &http->context, given_certificate, given_key, reason);
 }
 
-static int context_init(HttpContext *context, const HttpOptions *options, const HttpTimes *times, Buffer *reason) {
+static int context_init(HttpContext *context, const HttpOptions *options, const HttpLimits *limits, Buffer *reason) {
     *context = (HttpContext){
         .service = options->service,
         .log = options->log,
-        .times = *times,
+        .limits = *limits,
         .max_connections = options->max_connections != 0 ? options->max_connections : HTTP_CONNECTIONS_DEFAULT,
         .agents_fd = -1,
     };
@@ -160,11 +162,11 @@ static int start_accepting(Http *http, const HttpOptions *options, Buffer *reaso
     return error;
 }
 
-int http_new_timed(Http **out, const HttpOptions *options, const HttpTimes *times, Buffer *reason) {
+int http_new_limited(Http **out, const HttpOptions *options, const HttpLimits *limits, Buffer *reason) {
     OWN(http_freep) Http *http = calloc(1, sizeof *http);
     if (http == NULL)
         return -ENOMEM;
-    int error = context_init(&http->context, options, times, reason);
+    int error = context_init(&http->context, options, limits, reason);
     if (error == 0)
         error = remember_paths(http, options, reason);
     if (error == 0)
@@ -179,7 +181,7 @@ int http_new_timed(Http **out, const HttpOptions *options, const HttpTimes *time
 }
 
 int http_new(Http **out, const HttpOptions *options, Buffer *reason) {
-    return http_new_timed(out, options, &default_times, reason);
+    return http_new_limited(out, options, &default_limits, reason);
 }
 
 const char *http_address(const Http *http) {
@@ -195,7 +197,7 @@ int http_reload_tls(Http *http, Buffer *reason) {
         return error;
     error = acceptor_replace_server(&http->acceptor, server);
     if (error != 0)
-        buffer_add_text(reason, "connections under earlier certificates are still open; try again in a minute");
+        buffer_add_text(reason, "connections under earlier certificates are still open; try again in two minutes");
     return error;
 }
 

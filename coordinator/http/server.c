@@ -47,7 +47,7 @@ static void connection_changed(void *server_arg, struct MHD_Connection *mhd, voi
         *connection_arg = connection;
         if (connection != NULL)
             connection_await_request(connection, http_now_ms(context),
-                                     http_now_ms(context) + context->times.request_ms);
+                                     http_now_ms(context) + context->limits.request_ms);
         else
             (void)shutdown(fd, SHUT_RDWR); /* short of memory; without a Connection nothing would watch over it */
         return;
@@ -61,13 +61,15 @@ static void connection_changed(void *server_arg, struct MHD_Connection *mhd, voi
 static int start(Server *server) {
     HttpContext *context = server->context;
     bool is_tls = server->certificate != NULL;
+    const HttpLimits *limits = &context->limits;
+    int64_t silent_ms = limits->idle_ms > limits->request_ms ? limits->idle_ms : limits->request_ms;
     struct MHD_OptionItem options[] = {
         {MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)log_line, server}, /* first, to catch all it says */
         {MHD_OPTION_URI_LOG_CALLBACK, (intptr_t)call_begin, server},
         {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)call_completed, server},
         {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)connection_changed, server},
         {MHD_OPTION_CONNECTION_LIMIT, (intptr_t)context->max_connections + LIMIT_SLACK, NULL},
-        {MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t)(context->times.request_ms + 999) / 1000, NULL},
+        {MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t)(silent_ms + 999) / 1000, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_POOL_BYTES, NULL},
         {MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL},
         {is_tls ? MHD_OPTION_HTTPS_MEM_CERT : MHD_OPTION_END, 0, server->certificate},
@@ -113,6 +115,18 @@ int server_new(Server **out, HttpContext *context, char *certificate, char *key,
     }
     *out = server;
     return 0;
+}
+
+int server_another(Server **out, const Server *server, Buffer *reason) {
+    if (server->certificate == NULL)
+        return server_new(out, server->context, NULL, NULL, reason);
+    char *certificate = strdup(server->certificate), *key = strdup(server->key);
+    if (certificate == NULL || key == NULL) {
+        free(certificate);
+        free(key);
+        return -ENOMEM;
+    }
+    return server_new(out, server->context, certificate, key, reason);
 }
 
 Server *server_free(Server *server) {

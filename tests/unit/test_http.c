@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -39,8 +40,13 @@ typedef struct World {
     char folder[64]; /* temporary; "" until made */
 } World;
 
-static const HttpTimes usual_times = {
-    .request_ms = 30000, .answer_ms = 30000, .tick_ms = 1000, .settled_ms = 1000, .pause_ms = 20};
+static const HttpLimits usual_limits = {.request_ms = 30000,
+                                        .idle_ms = 30000,
+                                        .answer_ms = 30000,
+                                        .tick_ms = 1000,
+                                        .settled_ms = 1000,
+                                        .pause_ms = 20,
+                                        .crowd = 1000};
 
 static int begin(void **state) {
     World *world = calloc(1, sizeof *world);
@@ -69,20 +75,20 @@ static int end(void **state) {
     return 0;
 }
 
-static void serve_with(World *world, HttpOptions options, const HttpTimes *times) {
+static void serve_with(World *world, HttpOptions options, const HttpLimits *limits) {
     Buffer reason;
     buffer_init(&reason, 1024);
     options.service = world->service;
     options.log = &world->log;
     if (options.address == NULL)
         options.address = "127.0.0.1:0";
-    if (http_new_timed(&world->http, &options, times, &reason) != 0)
+    if (http_new_limited(&world->http, &options, limits, &reason) != 0)
         fail_msg("%s", buffer_text(&reason));
     buffer_deinit(&reason);
 }
 
 static void serve(World *world) {
-    serve_with(world, (HttpOptions){0}, &usual_times);
+    serve_with(world, (HttpOptions){0}, &usual_limits);
 }
 
 static void make_folder(World *world) {
@@ -758,7 +764,7 @@ static void agents_are_offered_from_their_folder(void **state) {
     assert_int_equal(mkfifo(path, 0600), 0);
     (void)snprintf(path, sizeof path, "%s/folder", world->folder);
     assert_int_equal(mkdir(path, 0700), 0);
-    serve_with(world, (HttpOptions){.agents_dir = world->folder}, &usual_times);
+    serve_with(world, (HttpOptions){.agents_dir = world->folder}, &usual_limits);
 
     int fd = dial(world);
     Heard heard;
@@ -879,7 +885,7 @@ static void who_waits_and_hangs_up_is_told_of(void **state) {
 static void waiters_leave_a_fifth_of_the_connections_to_others(void **state) {
     World *world = *state;
     enum { MAX = 20 };
-    serve_with(world, (HttpOptions){.max_connections = MAX}, &usual_times);
+    serve_with(world, (HttpOptions){.max_connections = MAX}, &usual_limits);
     int fds[MAX - 1];
     for (int i = 0; i < MAX - 1; i++) {
         fds[i] = dial(world);
@@ -894,6 +900,71 @@ static void waiters_leave_a_fifth_of_the_connections_to_others(void **state) {
         forget(&heard);
         (void)close(fds[i]);
     }
+}
+
+static int threads(void) {
+    DIR *tasks = opendir("/proc/self/task");
+    assert_non_null(tasks);
+    int count = -2; /* . and .. */
+    while (readdir(tasks) != NULL)
+        count++;
+    (void)closedir(tasks);
+    return count;
+}
+
+/* A request that the service holds; the `place`th. */
+static int hold(const World *world, int place) {
+    int fd = dial(world);
+    say(fd, "POST /requestStack HTTP/1.1\r\n" AUTH "Content-Length: 4\r\n\r\nhold");
+    stub_await_held(world->service, (size_t)place);
+    return fd;
+}
+
+static void hear_held(int fd) {
+    Heard heard;
+    hear(fd, &heard);
+    assert_int_equal(heard.status, 200);
+    forget(&heard);
+}
+
+/* libmicrohttpd looks at all that wait whenever it resumes one: a crowd has servers, each a thread, of its own. */
+static void who_comes_is_not_served_among_a_crowd(void **state) {
+    World *world = *state;
+    enum { CROWD = 2, COUNT = 3 * CROWD };
+    HttpLimits limits = usual_limits;
+    limits.tick_ms = 20;
+    limits.crowd = CROWD;
+    serve_with(world, (HttpOptions){0}, &limits);
+    int alone = threads(), fds[COUNT];
+    int early = dial(world);
+    expect(early, plain_post, 200, NULL);
+    for (int i = 0; i < COUNT; i++) {
+        fds[i] = hold(world, i + 1);
+        assert_int_equal(threads(), alone + i / CROWD);
+    }
+    int late = dial(world);
+    expect(late, plain_post, 200, NULL);
+    assert_int_equal(threads(), alone + COUNT / CROWD);
+    expect(early, plain_post, 200, NULL); /* it stays where it is */
+    stub_release(world->service);
+    for (int i = 0; i < COUNT; i++) {
+        hear_held(fds[i]);
+        (void)close(fds[i]);
+    }
+    int64_t until_ms = clock_boot_ms(clock_system()) + PATIENCE_MS;
+    while (threads() > alone + 1 && clock_boot_ms(clock_system()) < until_ms)
+        (void)is_readable(late, 10);
+    assert_int_equal(threads(), alone + 1); /* the one that `early` is at, and the current one */
+    expect(early, plain_post, 200, NULL);
+    expect(late, plain_post, 200, NULL);
+    (void)close(early);
+    (void)close(late);
+    while (threads() > alone && clock_boot_ms(clock_system()) < until_ms)
+        (void)poll(NULL, 0, 10);
+    assert_int_equal(threads(), alone);
+    int fd = dial(world);
+    expect(fd, plain_post, 200, NULL);
+    (void)close(fd);
 }
 
 static void clients_that_leave_while_they_wait_do_no_harm(void **state) {
@@ -939,8 +1010,13 @@ static void stopping_with_idle_and_half_sent_requests_is_clean(void **state) {
 
 /* ---- slow and many ---- */
 
-static const HttpTimes short_times = {
-    .request_ms = 400, .answer_ms = 400, .tick_ms = 20, .settled_ms = 50, .pause_ms = 10};
+static const HttpLimits short_limits = {.request_ms = 400,
+                                        .idle_ms = 400,
+                                        .answer_ms = 400,
+                                        .tick_ms = 20,
+                                        .settled_ms = 50,
+                                        .pause_ms = 10,
+                                        .crowd = 1000};
 
 enum { SLOW_COUNT = 1000 };
 
@@ -971,9 +1047,9 @@ static void slow_senders_are_cut_and_others_do_not_notice(void **state) {
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
     if (limit.rlim_cur < 3 * SLOW_COUNT)
         skip();
-    HttpTimes times = short_times;
-    times.request_ms = 1500;
-    serve_with(world, (HttpOptions){0}, &times);
+    HttpLimits limits = short_limits;
+    limits.request_ms = 1500;
+    serve_with(world, (HttpOptions){0}, &limits);
     static struct pollfd slow[SLOW_COUNT];
     int64_t begun_ms = clock_boot_ms(clock_system());
     for (size_t i = 0; i < SLOW_COUNT; i++) {
@@ -991,29 +1067,44 @@ static void slow_senders_are_cut_and_others_do_not_notice(void **state) {
         longest_ms = after_ms - before_ms > longest_ms ? after_ms - before_ms : longest_ms;
         assert_true(after_ms - dialled_ms < PATIENCE_MS);
     }
-    assert_true(clock_boot_ms(clock_system()) - begun_ms >= times.request_ms / 2);
+    assert_true(clock_boot_ms(clock_system()) - begun_ms >= limits.request_ms / 2);
     assert_true(longest_ms < 5000);
 }
 
 static void a_later_request_on_a_connection_has_its_own_time(void **state) {
     World *world = *state;
-    serve_with(world, (HttpOptions){0}, &short_times);
+    serve_with(world, (HttpOptions){0}, &short_limits);
     int fd = dial(world);
-    int64_t until_ms = clock_boot_ms(clock_system()) + 3 * short_times.request_ms;
+    int64_t until_ms = clock_boot_ms(clock_system()) + 3 * short_limits.request_ms;
     while (clock_boot_ms(clock_system()) < until_ms) {
         expect(fd, plain_post, 200, NULL);
-        (void)is_readable(fd, (int)short_times.request_ms / 8); /* a pause that an idle connection may make */
+        (void)is_readable(fd, (int)short_limits.request_ms / 8); /* a pause that an idle connection may make */
     }
     assert_closed(fd); /* … and a longer one */
 }
 
+static void a_pause_may_be_longer_than_a_request(void **state) {
+    World *world = *state;
+    HttpLimits limits = short_limits;
+    limits.idle_ms = 30000;
+    serve_with(world, (HttpOptions){0}, &limits);
+    int fd = dial(world);
+    expect(fd, plain_post, 200, NULL);
+    assert_false(is_readable(fd, 3 * (int)limits.request_ms)); /* not closed */
+    expect(fd, plain_post, 200, NULL);
+    say(fd, "POST /requestStack HTTP/1.1\r\n" AUTH "Content-Le");
+    int64_t begun_ms = clock_boot_ms(clock_system());
+    assert_closed(fd);
+    assert_true(clock_boot_ms(clock_system()) - begun_ms < limits.idle_ms / 2);
+}
+
 static void who_waits_for_the_service_is_not_cut(void **state) {
     World *world = *state;
-    serve_with(world, (HttpOptions){0}, &short_times);
+    serve_with(world, (HttpOptions){0}, &short_limits);
     int fd = dial(world);
     say(fd, "POST /requestStack HTTP/1.1\r\n" AUTH "Content-Length: 4\r\n\r\nhold");
     stub_await_held(world->service, 1);
-    assert_false(is_readable(fd, (int)short_times.request_ms * 4));
+    assert_false(is_readable(fd, (int)short_limits.request_ms * 4));
     stub_release(world->service);
     Heard heard;
     hear(fd, &heard);
@@ -1024,7 +1115,7 @@ static void who_waits_for_the_service_is_not_cut(void **state) {
 
 static void who_does_not_read_the_answer_is_cut(void **state) {
     World *world = *state;
-    serve_with(world, (HttpOptions){0}, &short_times);
+    serve_with(world, (HttpOptions){0}, &short_limits);
     stub_set_answer_size(world->service, 32 * 1024 * 1024);
     int fd = dial(world);
     say(fd, plain_post);
@@ -1038,9 +1129,9 @@ static void who_does_not_read_the_answer_is_cut(void **state) {
 static void idle_connections_make_room_for_new_ones(void **state) {
     World *world = *state;
     enum { MAX = 20, MORE = 60 };
-    HttpTimes times = short_times;
-    times.request_ms = 30000;
-    serve_with(world, (HttpOptions){.max_connections = MAX}, &times);
+    HttpLimits limits = short_limits;
+    limits.request_ms = limits.idle_ms = 30000;
+    serve_with(world, (HttpOptions){.max_connections = MAX}, &limits);
     int fds[MORE];
     for (int i = 0; i < MORE; i++) {
         fds[i] = dial(world);
@@ -1053,7 +1144,7 @@ static void idle_connections_make_room_for_new_ones(void **state) {
 static void busy_connections_are_kept_at_the_ceiling(void **state) {
     World *world = *state;
     enum { MAX = 20 };
-    serve_with(world, (HttpOptions){.max_connections = MAX}, &short_times);
+    serve_with(world, (HttpOptions){.max_connections = MAX}, &short_limits);
     int fds[MAX], late = -1;
     for (int i = 0; i < MAX; i++) {
         fds[i] = dial(world);
@@ -1179,13 +1270,13 @@ static void every_form_of_address_is_understood(void **state) {
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         if (cases[i].given[0] == '[' && access("/proc/net/if_inet6", F_OK) != 0)
             continue;
-        serve_with(world, (HttpOptions){.address = cases[i].given}, &usual_times);
+        serve_with(world, (HttpOptions){.address = cases[i].given}, &usual_limits);
         const char *bound = http_address(world->http);
         assert_non_null(strstr(bound, cases[i].bound));
         assert_true(port_of(world) > 0);
         world->http = http_free(world->http);
     }
-    serve_with(world, (HttpOptions){.address = ":0"}, &usual_times);
+    serve_with(world, (HttpOptions){.address = ":0"}, &usual_limits);
     int fd = dial(world);
     expect(fd, plain_post, 200, NULL);
     assert_string_equal(stub_last_address(world->service), "127.0.0.1"); /* not ::ffff:127.0.0.1 */
@@ -1280,7 +1371,7 @@ static void assert_subject(const World *world, const char *name) {
     assert_true(is_found);
 }
 
-static void serve_tls(World *world) {
+static void serve_tls_with(World *world, const HttpLimits *limits) {
     if (system("openssl version >/dev/null 2>&1") != 0)
         skip();
     make_folder(world);
@@ -1288,9 +1379,13 @@ static void serve_tls(World *world) {
     char certificate[128], key[128];
     (void)snprintf(certificate, sizeof certificate, "%s/cert.pem", world->folder);
     (void)snprintf(key, sizeof key, "%s/key.pem", world->folder);
-    HttpTimes times = usual_times;
-    times.tick_ms = 20;
-    serve_with(world, (HttpOptions){.certificate_path = certificate, .key_path = key}, &times);
+    serve_with(world, (HttpOptions){.certificate_path = certificate, .key_path = key}, limits);
+}
+
+static void serve_tls(World *world) {
+    HttpLimits limits = usual_limits;
+    limits.tick_ms = 20;
+    serve_tls_with(world, &limits);
 }
 
 static void tls_serves_the_same(void **state) {
@@ -1345,6 +1440,38 @@ static void a_new_certificate_drops_no_connection(void **state) {
     assert_non_null(strstr(buffer_text(&reason), "certificate and key cannot be used"));
     assert_subject(world, "second"); /* the old ones stay */
     buffer_deinit(&reason);
+}
+
+static void a_crowd_has_the_same_certificate_and_the_next(void **state) {
+    World *world = *state;
+    HttpLimits limits = usual_limits;
+    limits.tick_ms = 20;
+    limits.crowd = 1;
+    serve_tls_with(world, &limits);
+    int alone = threads();
+    TlsClient crowd[2];
+    for (int i = 0; i < 2; i++) {
+        tls_dial(world, &crowd[i]);
+        say(crowd[i].fd, "POST /requestStack HTTP/1.1\r\n" AUTH "Content-Length: 4\r\n\r\nhold");
+        stub_await_held(world->service, (size_t)i + 1);
+    }
+    assert_subject(world, "first");
+    assert_int_equal(threads(), alone + 2);
+    Buffer reason;
+    buffer_init(&reason, 1024);
+    make_certificate(world, "second");
+    assert_int_equal(http_reload_tls(world->http, &reason), 0);
+    buffer_deinit(&reason);
+    assert_subject(world, "second");
+    stub_release(world->service);
+    for (int i = 0; i < 2; i++) {
+        Heard heard;
+        hear(crowd[i].fd, &heard);
+        assert_int_equal(heard.status, 200);
+        assert_true(has_field(&heard, "Connection: close")); /* all earlier ones have retired */
+        forget(&heard);
+        tls_hang_up(&crowd[i]);
+    }
 }
 
 static void certificates_may_change_often(void **state) {
@@ -1404,10 +1531,12 @@ int main(void) {
         TEST(flush_waits_for_what_is_under_way),
         TEST(who_waits_and_hangs_up_is_told_of),
         TEST(waiters_leave_a_fifth_of_the_connections_to_others),
+        TEST(who_comes_is_not_served_among_a_crowd),
         TEST(clients_that_leave_while_they_wait_do_no_harm),
         TEST(stopping_with_idle_and_half_sent_requests_is_clean),
         TEST(slow_senders_are_cut_and_others_do_not_notice),
         TEST(a_later_request_on_a_connection_has_its_own_time),
+        TEST(a_pause_may_be_longer_than_a_request),
         TEST(who_waits_for_the_service_is_not_cut),
         TEST(who_does_not_read_the_answer_is_cut),
         TEST(idle_connections_make_room_for_new_ones),
@@ -1419,6 +1548,7 @@ int main(void) {
         TEST(what_cannot_be_served_is_refused_with_a_reason),
         TEST(tls_serves_the_same),
         TEST(a_new_certificate_drops_no_connection),
+        TEST(a_crowd_has_the_same_certificate_and_the_next),
         TEST(certificates_may_change_often),
     };
     return cmocka_run_group_tests_name("http", tests, NULL, NULL);
