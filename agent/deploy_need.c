@@ -95,3 +95,17 @@ int deploy_need_find(const Agent *agent, Slice deployed, Slice globs, DeployNeed
     r = compare(agent, &job, deployed, globs, need);
     return r == -ENOMEM ? r : 0;
 }
+
+static void set_needed(LeaseState *lease, const void *arg) {
+    (void)arg;
+    lease->is_deploy_needed = true;
+}
+
+void deploy_need_note(const Agent *agent, const StateFolder *folder, Slice request_id) {
+    OWN(buffer_deinit) Buffer reason;
+    buffer_init(&reason, REASON_MAX);
+    int r = lease_state_change(folder, request_id, set_needed, NULL, &reason);
+    if (r != 0 && r != STATE_ABSENT)
+        agent_say(agent, LOG_WARNING, "that a deploy is needed cannot be noted in %s: %s", folder->path,
+                  r < 0 ? strerror(-r) : buffer_text(&reason));
+}

@@ -167,6 +167,24 @@ static Slice first_line(const Buffer *text) {
     return slice_split(&rest, '\n', &line) ? line : rest;
 }
 
+/* Without what stands before an @ in URLs: a remote may name a token there. */
+static void add_without_secrets(Buffer *out, Slice text) {
+    static const char end[] = "/ '\"";
+    OWN(buffer_deinit) Buffer left;
+    buffer_init(&left, GIT_OUTPUT_MAX);
+    for (size_t at = 0; at < text.len;) {
+        Slice rest = {.ptr = text.ptr + at, .len = text.len - at};
+        size_t skipped = 0;
+        if (slice_starts_with(rest, "://"))
+            for (size_t i = 3; i < rest.len && strchr(end, rest.ptr[i]) == NULL; i++)
+                skipped = rest.ptr[i] == '@' ? i - 2 : skipped;
+        size_t kept = skipped > 0 ? 3 : 1;
+        buffer_add_slice(&left, (Slice){.ptr = rest.ptr, .len = kept});
+        at += kept + skipped;
+    }
+    print_foreign(out, buffer_slice(&left));
+}
+
 static int explain_fetch(const Work *work, int result, const Buffer *said) {
     Slice words = result == GIT_COMMAND_MISSING  ? slice_of("git is not installed")
                   : result == GIT_COMMAND_FAILED ? first_line(said)
@@ -174,7 +192,7 @@ static int explain_fetch(const Work *work, int result, const Buffer *said) {
                                                  : slice_of("it was fetched, and is no commit");
     buffer_printf(work->reason, "the deployed commit %.*s is not in this clone and cannot be fetched (",
                   SLICE_PRINT(work->ask->from));
-    print_foreign(work->reason, words.len > 0 ? words : slice_of("no reason given"));
+    add_without_secrets(work->reason, words.len > 0 ? words : slice_of("no reason given"));
     buffer_add_text(work->reason, ")");
     return DIFFERENCE_UNKNOWN;
 }
@@ -201,12 +219,19 @@ static int find_or_fetch(const Work *work, git_repository *repository, const cha
 
 /* ---- trees ---- */
 
+/* What lies behind them is in no tree of ours. */
+static bool is_container(const git_diff_file *file) {
+    return file->mode == GIT_FILEMODE_COMMIT || file->mode == GIT_FILEMODE_LINK;
+}
+
 static int collect(const Work *work, git_diff *diff) {
     size_t count = git_diff_num_deltas(diff);
     for (size_t i = 0; i < count; i++) {
         const git_diff_delta *delta = git_diff_get_delta(diff, i);
         const char *path = delta->new_file.path != NULL ? delta->new_file.path : delta->old_file.path;
-        int r = globs_match(work->ask->globs, slice_of(path)) ? add_file(work->out, slice_of(path)) : 0;
+        bool may_be_within = is_container(&delta->old_file) || is_container(&delta->new_file);
+        bool is_meant = globs_match(work->ask->globs, slice_of(path), may_be_within);
+        int r = is_meant ? add_file(work->out, slice_of(path)) : 0;
         if (r != 0)
             return r;
     }

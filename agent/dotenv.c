@@ -7,9 +7,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "agent/limits.h"
 #include "base/output.h"
+
+int dotenv_remove(const char *path) {
+    struct stat about;
+    bool is_ours = lstat(path, &about) == 0 && S_ISREG(about.st_mode);
+    return is_ours && unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+}
 
 int dotenv_write(const char *path, const LeaseState *lease) {
     OWN(buffer_deinit) Buffer text;

@@ -6,7 +6,9 @@
 
 #include <string.h>
 
-typedef enum TokenKind { TOKEN_BYTE, TOKEN_ONE, TOKEN_CLASS, TOKEN_RUN, TOKEN_ANYTHING, TOKEN_FOLDERS } TokenKind;
+#include "base/utf8.h"
+
+typedef enum TokenKind { TOKEN_PLAIN, TOKEN_ONE, TOKEN_CLASS, TOKEN_RUN, TOKEN_ANYTHING, TOKEN_FOLDERS } TokenKind;
 
 typedef struct Token {
     TokenKind kind;
@@ -18,6 +20,21 @@ typedef struct Automaton {
     bool states[2][GLOB_MAX + 1];
     bool *now, *next;
 } Automaton;
+
+/* A code point of UTF-8; of what is none, one byte. */
+static Slice character_at(Slice text, size_t at) {
+    uint32_t code_point;
+    size_t len = utf8_read(text.ptr + at, text.len - at, &code_point);
+    return (Slice){.ptr = text.ptr + at, .len = len > 0 ? len : 1};
+}
+
+/* In the order of which a class has its ranges. Bytes that are no text come last. */
+static uint32_t rank_of(Slice character) {
+    uint32_t code_point;
+    enum { PAST_UNICODE = 0x110000 };
+    bool is_text = utf8_read(character.ptr, character.len, &code_point) == character.len;
+    return is_text ? code_point : PAST_UNICODE + (uint32_t)(unsigned char)character.ptr[0];
+}
 
 static size_t class_length(Slice pattern, size_t at) {
     size_t end = at + 1;
@@ -47,22 +64,23 @@ static Token token_at(Slice pattern, size_t at) {
     if (class > 0)
         return (Token){TOKEN_CLASS, class};
     bool is_escape = pattern.ptr[at] == '\\' && at + 1 < pattern.len;
-    return (Token){TOKEN_BYTE, is_escape ? 2 : 1};
+    return (Token){TOKEN_PLAIN, is_escape ? 1 + character_at(pattern, at + 1).len : character_at(pattern, at).len};
 }
 
-static bool class_has(Slice class, char c) {
+static bool class_has(Slice class, Slice character) {
     size_t at = 1, end = class.len - 1;
     bool is_inverse = class.ptr[at] == '!' || class.ptr[at] == '^';
     bool is_found = false;
+    uint32_t rank = rank_of(character);
     at += is_inverse;
     while (at < end) {
-        unsigned char low = (unsigned char)class.ptr[at], high = low;
-        if (at + 2 < end && class.ptr[at + 1] == '-') {
-            high = (unsigned char)class.ptr[at + 2];
-            at += 2;
+        Slice low = character_at(class, at), high = low;
+        at += low.len;
+        if (at + 1 < end && class.ptr[at] == '-') {
+            high = character_at(class, at + 1);
+            at += 1 + high.len;
         }
-        at++;
-        is_found = is_found || ((unsigned char)c >= low && (unsigned char)c <= high);
+        is_found = is_found || (rank >= rank_of(low) && rank <= rank_of(high));
     }
     return is_found != is_inverse;
 }
@@ -79,21 +97,27 @@ static void enter(const Automaton *a, bool *states, size_t at) {
     }
 }
 
-static void step_token(const Automaton *a, size_t at, Token token, char c) {
+/* The character that a plain token stands for, without the backslash before it. */
+static Slice plain(Slice token) {
+    size_t escape = token.ptr[0] == '\\' && token.len > 1 ? 1 : 0;
+    return (Slice){.ptr = token.ptr + escape, .len = token.len - escape};
+}
+
+static void step_token(const Automaton *a, size_t at, Token token, Slice character) {
     Slice text = {.ptr = a->pattern.ptr + at, .len = token.len};
-    bool is_past = false;
+    bool is_past = false, is_slash = slice_equal_text(character, "/");
     switch (token.kind) {
-    case TOKEN_BYTE:
-        is_past = text.ptr[text.len - 1] == c;
+    case TOKEN_PLAIN:
+        is_past = slice_equal(plain(text), character);
         break;
     case TOKEN_ONE:
-        is_past = c != '/';
+        is_past = !is_slash;
         break;
     case TOKEN_CLASS:
-        is_past = c != '/' && class_has(text, c);
+        is_past = !is_slash && class_has(text, character);
         break;
     case TOKEN_RUN:
-        if (c != '/')
+        if (!is_slash)
             enter(a, a->next, at);
         break;
     case TOKEN_ANYTHING:
@@ -101,7 +125,7 @@ static void step_token(const Automaton *a, size_t at, Token token, char c) {
         break;
     case TOKEN_FOLDERS:
         a->next[at] = true;
-        if (c == '/')
+        if (is_slash)
             enter(a, a->next, at);
         break;
     }
@@ -109,11 +133,11 @@ static void step_token(const Automaton *a, size_t at, Token token, char c) {
         enter(a, a->next, at + token.len);
 }
 
-static void step(Automaton *a, char c) {
+static void step(Automaton *a, Slice character) {
     memset(a->next, 0, a->pattern.len + 1);
     for (size_t at = 0; at < a->pattern.len; at++) {
         if (a->now[at])
-            step_token(a, at, token_at(a->pattern, at), c);
+            step_token(a, at, token_at(a->pattern, at), character);
     }
     bool *was = a->now;
     a->now = a->next;
@@ -129,20 +153,38 @@ static bool means_folder(Slice pattern) {
     return true;
 }
 
-static bool matches(Slice pattern, Slice path) {
+typedef enum Reach { REACH_NONE, REACH_SOME_WITHIN, REACH_ALL } Reach;
+
+/* Of a path that stands for what is in it a pattern may reach some: should web be a submodule, "web/src" does. */
+static Reach reach_within(Automaton *a) {
+    size_t len = a->pattern.len;
+    step(a, slice_of("/"));
+    if (a->now[len] && len >= 2 && memcmp(a->pattern.ptr + len - 2, "**", 2) == 0)
+        return REACH_ALL;
+    for (size_t at = 0; at <= len; at++)
+        if (a->now[at])
+            return REACH_SOME_WITHIN;
+    return REACH_NONE;
+}
+
+static Reach reach(Slice pattern, Slice path, bool is_container) {
     Automaton a = {.pattern = pattern};
     if (pattern.len == 0 || pattern.len > GLOB_MAX)
-        return false;
+        return REACH_NONE;
     a.now = a.states[0];
     a.next = a.states[1];
     bool is_folder = means_folder(pattern);
     enter(&a, a.now, 0);
-    for (size_t i = 0; i < path.len; i++) {
+    for (size_t i = 0; i < path.len;) {
+        Slice character = character_at(path, i);
         if (is_folder && path.ptr[i] == '/' && a.now[pattern.len])
-            return true;
-        step(&a, path.ptr[i]);
+            return REACH_ALL;
+        step(&a, character);
+        i += character.len;
     }
-    return a.now[pattern.len];
+    if (a.now[pattern.len])
+        return REACH_ALL;
+    return is_container ? reach_within(&a) : REACH_NONE;
 }
 
 static Slice trimmed(Slice line) {
@@ -153,7 +195,7 @@ static Slice trimmed(Slice line) {
     return line;
 }
 
-/* "./docs/" and "/docs" are "docs". */
+/* "./docs/" and "/docs" are "docs"; "." and "/" are everything. */
 static Slice bare(Slice pattern) {
     while (pattern.len > 0 && (pattern.ptr[0] == '/' || slice_starts_with(pattern, "./"))) {
         size_t cut = pattern.ptr[0] == '/' ? 1 : 2;
@@ -161,10 +203,11 @@ static Slice bare(Slice pattern) {
     }
     while (pattern.len > 0 && pattern.ptr[pattern.len - 1] == '/')
         pattern.len--;
-    return pattern;
+    return pattern.len == 0 || slice_equal_text(pattern, ".") ? slice_of("**") : pattern;
 }
 
-static bool next_pattern(Slice *rest, Slice *pattern, bool *is_out) {
+/* As it was written, without the `!`. */
+static bool next_written(Slice *rest, Slice *pattern, bool *is_out) {
     while (rest->len > 0) {
         Slice line = *rest;
         if (!slice_split(rest, '\n', &line))
@@ -173,23 +216,71 @@ static bool next_pattern(Slice *rest, Slice *pattern, bool *is_out) {
         *is_out = slice_starts_with(line, "!");
         if (*is_out)
             line = (Slice){.ptr = line.ptr + 1, .len = line.len - 1};
-        *pattern = bare(line);
-        if (pattern->len > 0)
+        *pattern = line;
+        if (line.len > 0)
             return true;
     }
     return false;
 }
 
-bool globs_match(Slice patterns, Slice path) {
+static bool next_pattern(Slice *rest, Slice *pattern, bool *is_out) {
+    if (!next_written(rest, pattern, is_out))
+        return false;
+    *pattern = bare(*pattern);
+    return true;
+}
+
+bool globs_match(Slice patterns, Slice path, bool is_container) {
     Slice pattern;
     bool is_out = false, is_meant = true;
     for (bool is_first = true; next_pattern(&patterns, &pattern, &is_out); is_first = false) {
         if (is_first)
             is_meant = is_out;
-        if (matches(pattern, path))
+        Reach found = reach(pattern, path, is_container);
+        if (found == REACH_ALL || (found == REACH_SOME_WITHIN && !is_out))
             is_meant = !is_out;
     }
     return is_meant;
+}
+
+/* "{a,b}", of which others make two patterns. */
+static bool has_braces(Slice pattern) {
+    size_t open = SIZE_MAX, comma = SIZE_MAX;
+    for (size_t at = 0; at < pattern.len; at += token_at(pattern, at).len) {
+        char c = pattern.ptr[at];
+        if (c == '{')
+            open = at;
+        if (c == ',' && open != SIZE_MAX)
+            comma = at;
+        if (c == '}' && comma != SIZE_MAX && comma > open)
+            return true;
+    }
+    return false;
+}
+
+/* "src/ docs/": every word of it looks like a pattern of its own. */
+static bool has_several(Slice pattern) {
+    size_t words = 1;
+    bool is_like_one = false;
+    for (size_t at = 0; at < pattern.len; at += token_at(pattern, at).len) {
+        char c = pattern.ptr[at];
+        if (c == ' ' || c == '\t') {
+            if (!is_like_one)
+                return false;
+            words++;
+            is_like_one = false;
+        }
+        is_like_one |= c == '/' || c == '*';
+    }
+    return words > 1 && is_like_one;
+}
+
+static bool leads_out(Slice pattern) {
+    Slice part = pattern;
+    while (slice_split(&pattern, '/', &part))
+        if (slice_equal_text(part, ".."))
+            return true;
+    return slice_equal_text(pattern, "..");
 }
 
 const char *globs_check(Slice patterns) {
@@ -197,9 +288,15 @@ const char *globs_check(Slice patterns) {
     bool is_out;
     if (patterns.len > GLOBS_MAX)
         return "has more than 16384 bytes";
-    while (next_pattern(&patterns, &pattern, &is_out)) {
+    while (next_written(&patterns, &pattern, &is_out)) {
         if (pattern.len > GLOB_MAX)
             return "has a pattern of more than 1024 bytes";
+        if (has_braces(pattern))
+            return "has braces, as in {a,b}: write one pattern a line, or \\{ for a name that has a brace";
+        if (has_several(pattern))
+            return "has several patterns in a line: write one a line, or ? for a blank in a name";
+        if (leads_out(pattern))
+            return "leads out of the repository: paths start at its root, without ..";
     }
     return NULL;
 }

@@ -108,6 +108,18 @@ static int choose_commit(const Agent *agent, Grant *grant) {
     return slice_is_absent(commit) ? 0 : check_text(agent, commit, COMMIT_MAX, rule_commit, "commit", "--commit");
 }
 
+static int cannot_write_dotenv(const Agent *agent, int error) {
+    OWN(buffer_deinit) Buffer name;
+    buffer_init(&name, REASON_MAX);
+    print_foreign(&name, slice_of(agent->options->dotenv));
+    return agent_fail(agent, EXIT_BROKEN, "%s cannot be written: %s (--dotenv)", buffer_text(&name), strerror(-error));
+}
+
+int grant_forget_dotenv(const Agent *agent) {
+    int r = agent->options->dotenv != NULL ? dotenv_remove(agent->options->dotenv) : 0;
+    return r != 0 ? cannot_write_dotenv(agent, r) : 0;
+}
+
 int grant_prepare(const Agent *agent, Grant *grant) {
     int r = read_who(agent, grant);
     bool needs_git =
@@ -381,13 +393,8 @@ static int set_text(json_t *object, const char *name, Slice text) {
 }
 
 static int write_dotenv(const Agent *agent, const Grant *grant) {
-    OWN(buffer_deinit) Buffer name;
-    buffer_init(&name, REASON_MAX);
     int r = agent->options->dotenv != NULL ? dotenv_write(agent->options->dotenv, &grant->state) : 0;
-    if (r == 0 || r == -ENOMEM)
-        return r;
-    print_foreign(&name, slice_of(agent->options->dotenv));
-    return agent_fail(agent, EXIT_BROKEN, "%s cannot be written: %s (--dotenv)", buffer_text(&name), strerror(-r));
+    return r == 0 || r == -ENOMEM ? r : cannot_write_dotenv(agent, r);
 }
 
 int grant_print(const Agent *agent, const Grant *grant) {

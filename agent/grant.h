@@ -28,6 +28,10 @@ typedef struct Grant {
 void grant_init(Grant *grant);
 void grant_deinit(Grant *grant);
 
+/* Before anything else of a request, whatever becomes of it: what lies there of an earlier stack would be told to later jobs,
+ * by a job that failed, too. 0 | an exit code, said. */
+int grant_forget_dotenv(const Agent *agent) MUST_USE;
+
 /* Reads branch, commit and who we are; makes a request id. 0 | an exit code, said | -errno. */
 int grant_prepare(const Agent *agent, Grant *grant) MUST_USE;
 /* To clean a stack: whichever is dirty longest, so neither branch nor commit is asked for. */

@@ -75,8 +75,12 @@ int keeper_start(const Agent *agent, const StateFolder *folder, const LeaseState
     /* The lock belongs to the open file, which the keeper inherits: it is held from here until the keeper ends. */
     OWN(closep) int log_fd = lease_log_open(folder, state->request_id, true);
     int locked = log_fd >= 0 ? lease_log_lock(log_fd) : log_fd;
-    if (locked == -EWOULDBLOCK)
+    if (locked == -EWOULDBLOCK) {
+        agent_say(agent, LOG_INFO,
+                  "%.*s is kept alive by what an earlier request or join here started, as long as its job",
+                  SLICE_PRINT(state->stack));
         return 0;
+    }
     OWN(freep) char *request_id = slice_dup(state->request_id);
     OWN(environment_freep) char **environment = environment_with(changes, COUNT_OF(changes));
     if (request_id == NULL || environment == NULL)

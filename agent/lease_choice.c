@@ -33,13 +33,15 @@ static bool may_live(const LeaseState *lease) {
     return !lease->is_left && slice_is_absent(lease->lost_why);
 }
 
-/* What an earlier shell left to run out is not meant where there is anything that lives. */
+/* What an earlier shell left to run out is not meant where there is anything that lives, nor what was lost where another one
+ * was got after it. */
 static bool is_outdone(const LeaseStates *leases, Slice name, const LeaseState *lease) {
     if (!is_latest(leases, lease))
         return true;
-    for (size_t i = 0; i < leases->count && lease->is_left; i++) {
+    for (size_t i = 0; i < leases->count && !may_live(lease); i++) {
         const LeaseState *other = &leases->items[i];
-        if (is_meant(other, name) && may_live(other) && is_latest(leases, other))
+        bool is_in_place = lease->is_left || other->generation > lease->generation;
+        if (is_in_place && is_meant(other, name) && may_live(other) && is_latest(leases, other))
             return true;
     }
     return false;

@@ -41,9 +41,9 @@
 #define ANCESTORS_MAX 64      /* processes above us that are looked at */
 
 /* What lies on this machine. */
-#define STATE_FILE_BYTES_MAX (16 * 1024)
-#define STATE_FILES_MAX 64               /* leases of one job */
-#define EVENT_FILE_MAX (4 * 1024 * 1024) /* GitHub's event payload */
+#define STATE_FILE_BYTES_MAX (128 * 1024) /* globs, with escapes, are most of it */
+#define STATE_FILES_MAX 64                /* leases of one job */
+#define EVENT_FILE_MAX (4 * 1024 * 1024)  /* GitHub's event payload */
 #define EVENT_DEPTH_MAX 128
 #define GIT_OUTPUT_MAX 4096
 #define GIT_MS 10000                           /* one call of the git command */

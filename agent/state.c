@@ -13,6 +13,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "agent/globs.h"
 #include "agent/limits.h"
 #include "base/fields.h"
 #include "base/json_guard.h"
@@ -55,6 +56,7 @@ static const Field rows[] = {
      .offset = offsetof(LeaseState, stack),
      .max = STACK_NAME_MAX,
      .check = rule_stack_name},
+    {.name = "paths", .kind = FIELD_TEXT, .offset = offsetof(LeaseState, paths), .max = GLOBS_MAX},
     {.name = "lastDeployedCommit",
      .kind = FIELD_TEXT,
      .offset = offsetof(LeaseState, last_deployed_commit),
@@ -69,6 +71,7 @@ static const Field rows[] = {
      .min = LEASE_SECONDS_MIN,
      .max = LEASE_SECONDS_MAX},
     {.name = "isDeployed", .kind = FIELD_BOOLEAN, .offset = offsetof(LeaseState, is_deployed)},
+    {.name = "isDeployNeeded", .kind = FIELD_BOOLEAN, .offset = offsetof(LeaseState, is_deploy_needed)},
     {.name = "isJoined", .kind = FIELD_BOOLEAN, .offset = offsetof(LeaseState, is_joined)},
     {.name = "lostWhy", .kind = FIELD_TEXT, .offset = offsetof(LeaseState, lost_why), .check = rule_one_line},
     {.name = "isGivingBack", .kind = FIELD_BOOLEAN, .offset = offsetof(LeaseState, is_giving_back)},

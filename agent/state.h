@@ -17,6 +17,7 @@ typedef struct LeaseState {
     Slice ca_file;
     Slice worktree;
     Slice commit; /* what the lease was asked for; absent: unknown */
+    Slice paths;  /* globs of what may need a deploy, where `changed` is given none (globs.h) */
     /* Known once the stack is granted. */
     Slice stack; /* absent: no answer was seen */
     Slice last_deployed_commit;
@@ -24,6 +25,7 @@ typedef struct LeaseState {
     int64_t generation;    /* FIELD_ABSENT: none */
     int64_t lease_seconds; /* what each renewal asks for; FIELD_ABSENT: it is not renewed */
     bool is_deployed;      /* `deployed` was called under this lease */
+    bool is_deploy_needed; /* … was not, since a look found that it would have to be */
     bool is_joined;        /* another job's request: giving the stack back is not ours */
     /* Once the keeper heard that the lease is lost: as the coordinator told it. */
     Slice lost_why, lost_by, lost_at; /* lost_why absent: it is not known to be lost */

@@ -145,8 +145,10 @@ static void describe(int error, Failure *failure) {
 static int open_repository(const char *directory, bool is_trusted, EnvironGet environ_get, git_repository **out) {
     unsigned flags = ci_variable(environ_get, "GIT_DIR") != NULL ? GIT_REPOSITORY_OPEN_FROM_ENV : 0;
     const char *ceiling = flags == 0 ? ci_variable(environ_get, "GIT_CEILING_DIRECTORIES") : NULL;
+    bool is_named = strcmp(directory, ".") != 0;
     (void)git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, is_trusted ? 0 : 1);
-    return git_repository_open_ext(out, directory, flags, ceiling);
+    /* With a folder to start from libgit2 heeds all of git's variables but GIT_DIR itself. */
+    return git_repository_open_ext(out, flags != 0 && !is_named ? NULL : directory, flags, ceiling);
 }
 
 static bool read_by_library(const char *directory, bool is_trusted, EnvironGet environ_get, Worktree *out,

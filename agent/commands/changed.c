@@ -54,8 +54,8 @@ static int join_globs(const Agent *agent, Buffer *globs) {
     const OptionList *paths = &agent->options->paths;
     for (size_t i = 0; i < paths->count; i++)
         buffer_printf(globs, "%s\n", paths->items[i]);
-    const char *wrong = buffer_error(globs) != 0 ? "are too long" : globs_check(buffer_slice(globs));
-    return wrong != NULL ? agent_fail(agent, EXIT_USAGE, "the paths %s (--paths)", wrong) : 0;
+    const char *wrong = buffer_error(globs) != 0 ? "is too long" : globs_check(buffer_slice(globs));
+    return wrong != NULL ? agent_fail(agent, EXIT_USAGE, "--paths %s", wrong) : 0;
 }
 
 /* 0, *lease NULL: there is none that is known, and `why` says so | EXIT_USAGE, said */
@@ -86,11 +86,16 @@ int command_changed(const Agent *agent) {
     if (r == 0)
         r = find_lease(agent, &folder, &leases, &lease, &need.reason);
     if (r == 0 && lease != NULL)
-        r = deploy_need_find(agent, lease->last_deployed_commit, buffer_slice(&globs), &need);
+        r = deploy_need_find(agent, lease->last_deployed_commit, globs.len > 0 ? buffer_slice(&globs) : lease->paths,
+                             &need);
     if (r < 0) {
         need.is_needed = true;
         buffer_clear(&need.reason);
         buffer_add_text(&need.reason, strerror(-r));
     }
-    return r == EXIT_USAGE ? r : tell(agent, lease, &need);
+    if (r == EXIT_USAGE)
+        return r;
+    if (need.is_needed && lease != NULL)
+        deploy_need_note(agent, &folder, lease->request_id);
+    return tell(agent, lease, &need);
 }

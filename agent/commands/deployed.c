@@ -61,6 +61,7 @@ static void note_deployed(LeaseState *lease, const void *arg) {
     const Slice *commit = arg;
     lease->last_deployed_commit = *commit;
     lease->is_deployed = true;
+    lease->is_deploy_needed = false;
 }
 
 static int deploy(const Agent *agent, const StateFolder *folder, const LeaseState *lease) {

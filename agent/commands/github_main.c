@@ -109,6 +109,7 @@ static int note_for_post(const MainStep *step) {
 
 static int get_stack(MainStep *step) {
     const Agent *agent = &step->github.agent;
+    step->grant.state.paths = slice_of(step->github.inputs.paths);
     int r = is_join(step) ? grant_join(&step->session, &step->folder, &step->signals, &step->grant)
                           : grant_request(&step->session, &step->folder, &step->signals, &step->grant);
     if (is_join(step) && r == outcome_row(OUTCOME_REQUEST_OVER)->exit_code)
@@ -120,6 +121,14 @@ static int get_stack(MainStep *step) {
     r = github_step_mask(&step->github, step->grant.state.secret);
     bool is_kept = step->grant.state.lease_seconds != FIELD_ABSENT; /* a plain lease needs nobody */
     return r == 0 && is_kept ? keeper_start(agent, &step->folder, &step->grant.state, &step->job) : r;
+}
+
+static int find_need(MainStep *step) {
+    const LeaseState *state = &step->grant.state;
+    int r = deploy_need_find(&step->github.agent, state->last_deployed_commit, state->paths, &step->need);
+    if (r == 0 && step->need.is_needed)
+        deploy_need_note(&step->github.agent, &step->folder, state->request_id);
+    return r;
 }
 
 /* ---- telling ---- */
@@ -194,7 +203,7 @@ static int tell_later_steps(MainStep *step) {
         {"generation", generation},
     };
     const GithubEntry variables[] = {{env_name, state->stack}, {env_generation.ptr, generation}};
-    const GithubEntry notes[] = {{"needs_deploy", needs_deploy}, {"stack", state->stack}};
+    const GithubEntry notes[] = {{"stack", state->stack}};
     const GithubEntry ready[] = {{"ready", slice_of("true")}}; /* later steps know of the stack */
     int r = github_step_write(&step->github, "GITHUB_STATE", notes, COUNT_OF(notes));
     if (r == 0)
@@ -284,8 +293,7 @@ static int run(const Agent *outer, MainStep *step) {
     if (r == 0)
         r = get_stack(step);
     if (r == 0)
-        r = deploy_need_find(&step->github.agent, step->grant.state.last_deployed_commit,
-                             slice_of(step->github.inputs.paths), &step->need);
+        r = find_need(step);
     if (r == 0)
         r = tell_later_steps(step);
     if (r != 0)

@@ -35,12 +35,6 @@ static bool has_failed(const PostStep *step) {
     return status == NULL || strcmp(status, "success") != 0;
 }
 
-/* Between the beginning of a deploy and its end nobody can say what is on the stack. Where the need was never told, main
- * ended before a deploy could begin, or it was asked in vain. */
-static bool is_amid_deploy(const PostStep *step) {
-    return state_is(step, "STATE_needs_deploy", "true") && !step->lease.is_deployed;
-}
-
 /* A stack is as new only when its cleaning is known to have gone well: the job did, and main came to its end. */
 static GiveBack judge_cleaning(const PostStep *step) {
     bool has_begun = state_is(step, "STATE_ready", "true");
@@ -67,7 +61,9 @@ static GiveBack judge(const PostStep *step) {
     case GITHUB_OUTCOME_AUTO:
         break;
     }
-    if (is_amid_deploy(step))
+    /* Between the beginning of a deploy and its end nobody can say what is on the stack. Where the need was never found,
+     * main ended before a deploy could begin. */
+    if (step->lease.is_deploy_needed)
         return (GiveBack){.outcome = RELEASE_DIRTY, .note = "the job ended before its deploy did"};
     return (GiveBack){.outcome = RELEASE_OK};
 }
@@ -90,7 +86,7 @@ static void say_left(const PostStep *step) {
 static int release(PostStep *step, GiveBack how) {
     const Agent *agent = &step->github.agent;
     bool is_granted = !slice_is_absent(step->lease.stack);
-    if (is_granted && !has_failed(step) && is_amid_deploy(step) && step->github.inputs.purpose == PURPOSE_TEST)
+    if (is_granted && !has_failed(step) && step->lease.is_deploy_needed && step->github.inputs.purpose == PURPOSE_TEST)
         agent_say(agent, LOG_WARNING,
                   "a deploy was needed, but `stack-agent deployed` was not called: for the next job %.*s is as it was "
                   "before. Call it once the deploy is done",
@@ -135,6 +131,10 @@ static int end(PostStep *step) {
     const Agent *agent = &step->github.agent;
     GiveBack how = judge(step);
     bool is_granted = !slice_is_absent(step->lease.stack);
+    if (state_is(step, "STATE_joined", "true") && !step->lease.is_joined) {
+        agent_say(agent, LOG_INFO, "%.*s is left to the step that got it", SLICE_PRINT(step->lease.stack));
+        return 0;
+    }
     if (step->lease.is_joined && is_granted)
         return hold(step);
     if (step->github.inputs.release == GITHUB_RELEASE_ALWAYS || !is_granted)

@@ -37,8 +37,8 @@ static int leave(Release *release, const StateFolder *folder, const LeaseState *
 static int judge(const AgentOptions *options, const LeaseState *lease) {
     bool has_failed = options->job_status != NULL && strcmp(options->job_status, "success") != 0;
     bool had_head = !slice_is_absent(lease->commit) && slice_equal(lease->commit, lease->last_deployed_commit);
-    bool is_doubtful = has_failed && !had_head && !lease->is_deployed && options->outcome == RELEASE_OK;
-    return is_doubtful ? RELEASE_DIRTY : options->outcome;
+    bool is_known = (had_head || lease->is_deployed) && !lease->is_deploy_needed;
+    return has_failed && !is_known && options->outcome == RELEASE_OK ? RELEASE_DIRTY : options->outcome;
 }
 
 /* On one line and not too long: a word for people never keeps a stack leased. NULL: there is none. */

@@ -31,7 +31,9 @@ int command_request(const Agent *agent) {
     OWN(grant_deinit) Grant grant;
     JobProcess job = {.pid = 0};
     grant_init(&grant);
-    int r = session_open(&session, agent, SLICE_ABSENT, SLICE_ABSENT);
+    int r = grant_forget_dotenv(agent);
+    if (r == 0)
+        r = session_open(&session, agent, SLICE_ABSENT, SLICE_ABSENT);
     if (r == 0)
         r = session_load_key(&session);
     if (r == 0)

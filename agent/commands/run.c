@@ -7,7 +7,8 @@ static ReleaseOutcome judge(const LeaseState *asked, const LeaseState *noted, co
     bool is_stopped = end->is_told_to_stop || end->is_lease_lost;
     bool is_harmless = !end->is_started || (end->exit_code == 0 && !is_stopped);
     bool had_head = !slice_is_absent(asked->commit) && slice_equal(asked->commit, asked->last_deployed_commit);
-    return is_harmless || had_head || noted->is_deployed ? RELEASE_OK : RELEASE_DIRTY;
+    bool is_known = (had_head || noted->is_deployed) && !noted->is_deploy_needed;
+    return is_harmless || is_known ? RELEASE_OK : RELEASE_DIRTY;
 }
 
 int command_run(const Agent *agent) {

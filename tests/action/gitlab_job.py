@@ -144,7 +144,7 @@ class GitlabJob:
         """What the script has come to, and after_script's own exit code, which counts for nothing."""
         code = self.script.wait(timeout=60)
         status = status or ("failed" if code else "success")
-        process, reader = self.start(self.job["after_script"], CI_JOB_STATUS=status)
+        process, reader = self.start(self.job.get("after_script", []), CI_JOB_STATUS=status)
         after = process.wait(timeout=AFTER_SCRIPT_SECONDS)
         self.reader.join(timeout=5)
         reader.join(timeout=5)

@@ -157,7 +157,6 @@ class Step:
             "request_id",
             "state_dir",
             "joined",
-            "needs_deploy",
             "stack",
             "ready",
         }

@@ -105,6 +105,28 @@ def test_a_failing_step_releases_by_what_was_deployed(runner, project):
     assert good.status == "success" and project.outcomes()[-1] == "ok"
 
 
+def test_changed_asks_what_the_action_asked(runner, project, clone):
+    runner.job(runner.uses(), DEPLOY)
+    commit(clone, "another\n", "web page")
+    asks = run("stack-agent changed && exit 4 || test $? = 1", "asks")
+    limited = runner.job(runner.uses(paths="docs/**\n!*.md"), asks)
+    assert limited.status == "success" and limited.ended("stack")["outputs"]["needs-deploy"] == "false", limited.log
+    # … and who is told that something has changed may be amid a deploy from then on.
+    amid = runner.job(runner.uses(paths="docs/**"), run("stack-agent changed --paths . && exit 3", "deploy"))
+    assert amid.status == "failure" and project.outcomes()[-1] == "dirty", amid.log
+    after = runner.job(runner.uses(), DEPLOY, run("stack-agent changed || exit 3", "tests"))
+    assert after.status == "failure" and project.outcomes()[-1] == "ok", after.log
+
+
+def test_a_step_that_joins_its_own_jobs_stack_leaves_it_to_the_first(runner, project):
+    mine = "${{ steps.one.outputs.request-id }}"
+    job = runner.job(
+        runner.uses("one", release="never"), runner.uses("two", request_id=mine), run("stack-agent deployed", "deploy")
+    )
+    assert job.status == "success" and "left to the step that got it" in job.log, job.log
+    assert project.outcomes() == [] and project.states == {"test-1": "leased"}, "held for the jobs that share it"
+
+
 def test_a_deploy_that_nobody_reported_is_mentioned(runner, project):
     job = runner.job(runner.uses(), run("true", "deploy", "stack.needs-deploy"))
     assert job.status == "success" and "deployed" in job.commands("warning")[0]

@@ -91,6 +91,34 @@ def test_one_of_several_that_is_cancelled_leaves_the_stack_to_the_others(start, 
     assert project.states == {"test-1": "leased"} and project.outcomes() == []
 
 
+@pytest.mark.parametrize("variables", [{"STACK_AGENT_WAIT": "0"}, {"STACK_AGENT_URL": "http://127.0.0.1:9"}])
+def test_a_job_that_got_no_stack_reports_none(start, clone, project, variables):
+    """What an earlier one left in the folder may be somebody else's stack by now."""
+    project.fill()
+    (clone / "stack.env").write_text("STACK_REQUEST_ID=an-earlier-one\n")
+    job = start("deploy", **variables)
+    code, after = job.end()
+    assert code != 0 and after == 0 and not (clone / "stack.env").exists(), job.log
+
+
+def test_the_job_that_gives_back_says_what_has_become_of_the_stack(start, clone, project):
+    first = start("deploy")
+    assert first.end() == (0, 0), first.log
+    report = dict(line.split("=", 1) for line in (clone / "stack.env").read_text().splitlines())
+    refused = start("release", STACK_AGENT_KEY="sok_wrong", **report)
+    code, _ = refused.end()
+    assert code == 77 and "stays leased" in refused.log and project.states == {"test-1": "leased"}, refused.log
+    for words in ("released", "no stack to give back any more"):
+        last = start("release", **report)
+        assert last.end()[0] == 0 and words in last.log, last.log
+    assert project.states == {"test-1": "available"}
+
+
+def test_the_agent_is_fetched_from_whichever_coordinator_answers(start, project):
+    job = start(STACK_AGENT_URL=f" http://127.0.0.1:9 {project.daemon.url}/")
+    assert job.end() == (0, 0) and project.outcomes() == ["ok"], job.log
+
+
 def test_timed_out_the_lease_runs_out(start, project):
     """No after_script: what keeps the lease ends with the job's shell."""
     job = start(slow="e2e.sh", STACK_AGENT_LEASE="2s").until_said("here")

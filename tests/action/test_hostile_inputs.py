@@ -37,7 +37,7 @@ def test_inputs(step, project, canary, variable):
 def test_states_and_requests_of_post_and_release(step, project, canary):
     """Whoever can set them has the job already; still nothing of it is a command or another's lease."""
     for name in [*HOSTILE, *REFUSED]:
-        for variable in ("STATE_request_id", "STATE_state_dir", "STATE_needs_deploy", "INPUT_JOB-STATUS"):
+        for variable in ("STATE_request_id", "STATE_state_dir", "STATE_joined", "INPUT_JOB-STATUS"):
             post = step("post", **{"STATE_request_id": "a" * 32, variable: name}).check()
             assert post.code in (0, 64, 70), post.lines
         assert step("release", **{"INPUT_REQUEST-ID": name}).check().code in (0, 64)

@@ -710,6 +710,17 @@ def test_a_path_before_the_operations_is_kept(job, daemon):
 # ---- secrets ----
 
 
+def test_git_dir_names_the_repository_as_it_does_for_git(job, tmp_path):
+    """Git sets it for its hooks."""
+    other = tmp_path / "other"
+    git("clone", "-q", job.worktree, other)
+    git("checkout", "-q", "-b", "elsewhere", cwd=other)
+    said = job.request("--state-dir", tmp_path / "hook", GIT_DIR=str(other / ".git"))
+    assert said["branch"] == "elsewhere" and said["commit"] == head(other)
+    named = job.request("--state-dir", tmp_path / "named", "--worktree", other)
+    assert named["branch"] == "elsewhere"
+
+
 def test_the_key_is_nowhere_but_in_our_own_environment(job, project, tmp_path):
     seen = tmp_path / "seen"
     script = """cat /proc/self/environ /proc/$PPID/cmdline /proc/self/cmdline > "$0"

@@ -330,6 +330,19 @@ def test_a_stack_whose_name_nobody_could_be_told_is_given_back(job, project, tmp
     assert project.states == {"test-1": "available"} and job.files() == []
 
 
+def test_a_report_of_an_earlier_stack_does_not_outlive_the_request_that_writes_it(job, project, tmp_path):
+    """It is uploaded with a job that failed, too, and what it names may be another job's by then."""
+    report, elsewhere = tmp_path / "stack.env", tmp_path / "elsewhere"
+    for arguments, code in ((["--url", "nonsense"], 64), (["--url", "http://127.0.0.1:9", "--wait", "0"], 69)):
+        report.write_text("STACK_REQUEST_ID=an-earlier-one\n")
+        assert job("request", "--dotenv", report, *arguments).returncode == code
+        assert not report.exists()
+    elsewhere.write_text("precious")
+    report.symlink_to(elsewhere)
+    assert job("request", "--dotenv", report, "--url", "nonsense").returncode == 64
+    assert elsewhere.read_text() == "precious", "only a plain file is the report"
+
+
 def test_who_could_not_be_told_what_he_joined_has_not_joined(job, other, project, tmp_path):
     said = job.request()
     failed = other("join", "--request-id", said["requestId"], "--dotenv", tmp_path)

@@ -1,8 +1,10 @@
 """`stack-agent changed`: what differs from what is on the stack, in clones as CI systems make them."""
 # ruff: noqa: F811  (fixtures are named for what they give)
 
+import http.server
 import json
 import subprocess
+import threading
 
 import pytest
 from programs import AGENT, git
@@ -68,6 +70,33 @@ def test_what_differs_is_named_and_limited_to_paths(project, tmp_path, origin):
     assert asked(job, STACK_AGENT_PATHS="src web/**")[1]["files"] == ["web/page"]
     assert asked(job, "--paths", "src")[0] == 1
     assert job("changed", "--paths", "x" * 2000).returncode == 64
+    refused = job("changed", "--paths", "src/{a,b}")
+    assert refused.returncode == 64 and "one pattern a line" in refused.stderr
+
+
+@pytest.mark.parametrize("paths", ["lib/**", "lib/src/*.c", "lib", "."])
+def test_a_submodule_and_a_link_stand_for_what_is_behind_them(project, tmp_path, origin, paths):
+    for number, make in enumerate((submodule, link)):
+        clone = cloned(origin, tmp_path / f"clone{number}")
+        job = Job(project, tmp_path / f"job{number}", clone)
+        make(clone, 1)
+        on_stack(job, head(clone))
+        make(clone, 2)
+        assert asked(job, "--paths", paths)[1]["files"] == ["lib"]
+        assert asked(job, "--paths", "web/**")[0] == 1
+        job.succeeds("release")
+
+
+def submodule(clone, number):
+    git("update-index", "--add", "--cacheinfo", f"160000,{number:040},lib", cwd=clone)
+    git("commit", "-q", "-m", "submodule", cwd=clone)
+
+
+def link(clone, number):
+    (clone / "lib").unlink(missing_ok=True)
+    (clone / "lib").symlink_to(f"lib-{number}")
+    git("add", "lib", cwd=clone)
+    git("commit", "-q", "-m", "link", cwd=clone)
 
 
 def test_only_trees_count(project, tmp_path, origin):
@@ -115,6 +144,31 @@ def test_the_fetch_uses_what_the_checkout_left_and_not_our_key(project, tmp_path
     on_stack(job, git("rev-parse", "HEAD~2", cwd=origin))
     assert asked(job)[0] == 0
     assert seen.exists() and project.key not in seen.read_text()
+
+
+class Locked(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", 'Basic realm="git"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *words):
+        pass
+
+
+def test_a_token_in_a_remotes_url_is_not_repeated(project, tmp_path, origin):
+    clone = cloned(origin, tmp_path / "clone")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Locked) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        place = f"127.0.0.1:{server.server_address[1]}/x.git"
+        git("remote", "set-url", "origin", f"http://t0ken@{place}", cwd=clone)
+        job = Job(project, tmp_path, clone)
+        on_stack(job, "a" * 40)
+        done = job("changed", "--json")
+        server.shutdown()
+    assert done.returncode == 0 and place.split("/", maxsplit=1)[0] in done.stderr, done.stderr
+    assert "t0ken" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

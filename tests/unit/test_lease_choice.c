@@ -41,12 +41,13 @@ static void of_one_stack_the_latest_is_meant_whatever_became_of_them(void **stat
     }
 }
 
-/* What an earlier shell left does not stand beside what lives; else who has several stacks says which. */
-static void of_several_stacks_one_that_was_left_yields_to_one_that_lives(void **state) {
+/* What an earlier shell left does not stand beside what lives, nor what was lost beside what was got after it; else who has
+ * several stacks says which. */
+static void of_several_stacks_what_is_over_yields_to_one_that_lives(void **state) {
     (void)state;
     static const int64_t meant[FATES][FATES] = {
         [LIVES] = {[LIVES] = 0, [LOST] = 0, [LEFT] = 10},
-        [LOST] = {[LIVES] = 0, [LOST] = 0, [LEFT] = 0},
+        [LOST] = {[LIVES] = 11, [LOST] = 0, [LEFT] = 0},
         [LEFT] = {[LIVES] = 11, [LOST] = 0, [LEFT] = 0},
     };
     for (Fate one = LIVES; one < FATES; one++) {
@@ -75,7 +76,7 @@ int main(void) {
     agent.log.clock = clock_system();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(of_one_stack_the_latest_is_meant_whatever_became_of_them),
-        cmocka_unit_test(of_several_stacks_one_that_was_left_yields_to_one_that_lives),
+        cmocka_unit_test(of_several_stacks_what_is_over_yields_to_one_that_lives),
         cmocka_unit_test(what_has_no_stack_is_never_meant),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
