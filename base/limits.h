@@ -43,7 +43,7 @@
 /* What the service holds at once. */
 #define BATCH_MAX 256                    /* operations of one transaction */
 #define QUEUE_MAX 8192                   /* operations waiting for the worker; requests are refused at ¾ */
-#define DECIDE_ROUNDS_MAX 3              /* loads one batch may need before its decisions stand */
+#define DECIDE_ROUNDS_MAX 8              /* loads in a row that let nothing be decided: then something is wrong */
 #define WORKS_KEPT 512                   /* operations whose memory, 2 KB each, waits for the next ones */
 #define LONG_POLL_IDS 4096               /* hash buckets for operations that wait */
 #define DUE_MAX 256                      /* of what time made due, so much is decided in one transaction */

@@ -104,8 +104,10 @@ int choice_make(WorkingSet *set, Slice branch, Slice commit, Choice *out) {
     }
     for (Fit fit = best_fit(commit); fit > FIT_NOT_FREE; fit--) {
         RowWant want = want_of(fit, branch, commit);
-        if (!is_certain(set, fit, working_set_loaded(set, want), best[fit])) {
-            working_set_want_past_edges(set);
+        const RowWant *order = working_set_loaded(set, want);
+        if (!is_certain(set, fit, order, best[fit])) {
+            if (order != NULL)
+                working_set_want_past_edges(set);
             int r = working_set_want(set, want);
             return r < 0 ? r : CHOICE_NEEDS_ROWS;
         }

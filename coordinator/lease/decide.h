@@ -36,7 +36,7 @@ typedef enum Decision {
 /* Whether lease_decide has a function for it; lists and backup are the service's own. */
 bool lease_decides(OperationId operation);
 /* Adds what the command needs at first, as far as can be told before anything is loaded; lease_decide asks for the rest, at
- * one go for the whole set, so a batch is decided after DECIDE_ROUNDS_MAX loads. 0 | -ENOMEM. */
+ * one go for the whole set, so a batch is decided after a few loads. 0 | -ENOMEM. */
 int lease_want(WorkingSet *set, const Command *command) MUST_USE;
 /* A Decision, or -ENOMEM (then the whole batch must be given up: the set may be half changed). `answer` was
  * answer_init'ed; its slices borrow from the set's arena and from static text. */

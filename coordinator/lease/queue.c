@@ -120,6 +120,17 @@ void queue_hear(Task *t, RequestSlot *request) {
     queue_open(t->set);
 }
 
+/* Those behind a head that lacks rows will want theirs next. */
+static int need_choices(WorkingSet *set, int purpose) {
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < set->request_count; i++) {
+        const RequestRow *row = &set->requests[i]->row;
+        if (is_waiting(row) && row->purpose == purpose)
+            r = grant_want(set, purpose, row->branch, row->commit);
+    }
+    return r < 0 ? r : DECISION_NEEDS_ROWS;
+}
+
 /* Serves the head of one queue; false in *more: nobody waits, or there is nothing to give. */
 static int serve_one(Task *t, int purpose, bool *more) {
     RequestSlot *head = NULL;
@@ -131,8 +142,10 @@ static int serve_one(Task *t, int purpose, bool *more) {
     r = grant_choose(t->set, purpose, &head->row, &choice);
     if (r == CHOICE_NONE)
         return DECISION_DONE;
+    if (r == CHOICE_NEEDS_ROWS)
+        return need_choices(t->set, purpose);
     if (r != 0)
-        return r == CHOICE_NEEDS_ROWS ? DECISION_NEEDS_ROWS : r;
+        return r;
     *more = true;
     return grant_queued(t, head, &choice);
 }

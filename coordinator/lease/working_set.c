@@ -123,11 +123,12 @@ int working_set_want(WorkingSet *set, RowWant want) {
     return 0;
 }
 
-static void reopen(WorkingSet *set, uint32_t more) {
+static void reopen(WorkingSet *set, bool is_for_more) {
     for (size_t i = 0; i < set->want_count; i++) {
         RowWant *want = &set->wants[i];
         if (want->is_loaded && want->edge != 0) {
-            want->limit += more;
+            if (is_for_more)
+                want->limit += want->limit > BATCH_MAX ? want->limit : BATCH_MAX;
             want->is_loaded = false;
             want->edge = 0;
         }
@@ -135,11 +136,11 @@ static void reopen(WorkingSet *set, uint32_t more) {
 }
 
 void working_set_want_past_edges(WorkingSet *set) {
-    reopen(set, BATCH_MAX);
+    reopen(set, true);
 }
 
 void working_set_want_again(WorkingSet *set) {
-    reopen(set, 0);
+    reopen(set, false);
 }
 
 const RowWant *working_set_loaded(const WorkingSet *set, RowWant key) {
@@ -262,9 +263,14 @@ int working_set_put_unused(WorkingSet *set, int64_t number) {
     if (numbers == NULL)
         return -ENOMEM;
     set->unused_numbers = numbers;
-    size_t at = set->unused_count;
-    while (at > 0 && numbers[at - 1] >= number)
-        at--;
+    size_t at = 0;
+    for (size_t end = set->unused_count; at < end;) {
+        size_t middle = at + (end - at) / 2;
+        if (numbers[middle] < number)
+            at = middle + 1;
+        else
+            end = middle;
+    }
     if (at < set->unused_count && numbers[at] == number)
         return 0;
     memmove(&numbers[at + 1], &numbers[at], (set->unused_count - at) * sizeof(*numbers));

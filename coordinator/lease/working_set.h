@@ -114,8 +114,8 @@ int working_set_init(WorkingSet *set, Arena *arena, Slice project_name) MUST_USE
 /* Adds a want; an equal one that is not loaded yet grows by its limit (k commands wanting the first row of one order want
  * its first k), a loaded one stands. 0 | -ENOMEM. */
 int working_set_want(WorkingSet *set, RowWant want) MUST_USE;
-/* Reopens every loaded order that has an edge, by as many rows as one batch can take from it at most: so a batch needs
- * this once, whatever it does. */
+/* Reopens every loaded order that has an edge, by as many rows as the commands of one batch can take from it at most, and as it
+ * has loaded already: a queue may be served with more. */
 void working_set_want_past_edges(WorkingSet *set);
 /* Reopens them as they are: those who wanted them want them again, and others with them. */
 void working_set_want_again(WorkingSet *set);

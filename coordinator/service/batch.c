@@ -209,17 +209,26 @@ static bool let_others_join(const Batch *b, BatchInput *input, Plan *plan) {
     return count > 0;
 }
 
-/* Each round decides or serves at least one; DECIDE_ROUNDS_MAX more are for wishes that follow from one another. */
+static size_t granted(const Batch *b) {
+    size_t count = 0;
+    for (size_t at = 0; at < b->set_count; at++)
+        count += b->sets[at]->granted_count;
+    return count;
+}
+
+/* Whoever is decided or served may wish for rows before, one wish following from another. */
 static int decide_all(Batch *b, Store *store, const Moment *moment, BatchInput *input, Plan *plan) {
     int r = load_pending(b, store, plan);
     if (r == 0 && let_others_join(b, input, plan))
         r = load_pending(b, store, plan);
     size_t left = plan->count;
-    size_t rounds = 2 * plan->count + DECIDE_ROUNDS_MAX + BATCH_MAX;
-    for (size_t round = 0; r == 0 && left > 0 && round < rounds; round++) {
+    for (size_t vain = 0; r == 0 && left > 0 && vain < DECIDE_ROUNDS_MAX; vain++) {
+        size_t left_before = left, granted_before = granted(b);
         r = decide_pending(b, moment, plan, &left);
         if (r == 0 && left > 0)
             r = load_pending(b, store, plan);
+        if (left < left_before || granted(b) > granted_before)
+            vain = 0;
     }
     return r == 0 && left > 0 ? -EDEADLK : r;
 }

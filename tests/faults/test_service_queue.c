@@ -84,6 +84,33 @@ static void whatever_makes_room_serves_who_waits(void **state) {
     EXPECT(renew(h, &first), 200);
 }
 
+static void count_load(void *arg, size_t projects) {
+    (void)projects;
+    (*(int *)arg)++;
+}
+
+/* A transaction serves as many as there is room for, whatever they want: nobody else is answered meanwhile. */
+static void room_for_many_is_given_in_a_few_loads(void **state) {
+    House *h = *state;
+    enum { MANY = 3 * BATCH_MAX, LOADS_MAX = 16 };
+    char body[BODY_SIZE];
+    int loads = 0;
+    Lease broken = lease_of(request(h, 'a', 600, 0));
+    EXPECT(release(h, &broken, "broken"), 200); /* so not all stacks are leased: what is free has to be looked for */
+    for (int i = 0; i < MANY; i++) {
+        (void)snprintf(body, sizeof body,
+                       "{\"branch\":\"b%d\",\"requestId\":\"request-id-no-%06d\",\"ifNone\":\"wait\"}", i, i);
+        EXPECT(ask(h, OP_REQUEST_STACK, body), 202);
+    }
+    wrap_store_on_load(h->store, count_load, &loads);
+    update(h, "\"maxStacks\":2000");
+    wrap_store_on_load(h->store, NULL, NULL);
+    Reply queue = ask(h, OP_LIST_QUEUE, "{}");
+    assert_int_equal(json_array_size(json_object_get(queue.body, "queue")), 0);
+    (void)forget(queue);
+    assert_in_range(loads, 1, LOADS_MAX);
+}
+
 static void who_cannot_be_recognised_does_not_wait(void **state) {
     House *h = *state;
     (void)lease_of(request(h, 'a', 600, 0));
@@ -378,6 +405,7 @@ int main(void) {
     json_guard_init();
     const struct CMUnitTest tests[] = {
         TEST(whatever_makes_room_serves_who_waits),
+        TEST(room_for_many_is_given_in_a_few_loads),
         TEST(who_cannot_be_recognised_does_not_wait),
         TEST(who_waits_with_a_key_that_is_revoked_is_turned_away_at_once),
         TEST(a_stack_nobody_came_for_is_as_it_was),

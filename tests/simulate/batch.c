@@ -118,16 +118,30 @@ static int want(Batch *b, const Step *step) {
     return step->command != NULL ? lease_want(set, step->command) : lease_want_due(set, step->due);
 }
 
+/* What is decided, and who was served. */
+static size_t progress(const Batch *b) {
+    size_t count = 0;
+    for (size_t i = 0; i < b->count; i++)
+        count += b->steps[i].is_decided;
+    for (size_t i = 0; i < b->set_count; i++)
+        count += b->sets[i]->granted_count;
+    return count;
+}
+
 static int decide_all(Batch *b) {
     bool is_pending = b->count > 0;
     int r = 0;
     for (size_t i = 0; i < b->count && r == 0; i++)
         r = want(b, &b->steps[i]);
-    for (int round = 0; is_pending && r == 0; round++) {
-        assert_true(round < 2 * BATCH_MAX + DECIDE_ROUNDS_MAX);
+    size_t before = SIZE_MAX;
+    for (int vain = 0; is_pending && r == 0; vain++) {
+        assert_true(vain < DECIDE_ROUNDS_MAX);
         r = store_load(b->what->store, b->sets, b->set_count);
         if (r == 0)
             r = decide_pending(b, &is_pending);
+        size_t now = progress(b);
+        vain = now != before ? 0 : vain;
+        before = now;
     }
     return r;
 }
