@@ -118,8 +118,10 @@ static int decoded(SqliteStore *s, const Columns *c, const char *table) {
     return c->is_impossible ? sqlite_damaged(s, table) : 0;
 }
 
+/* What only several coordinators have stays 0. */
 int sqlite_decode_project(SqliteStore *s, sqlite3_stmt *row, Arena *arena, ProjectRow *out, int64_t *project) {
     Columns c = {.row = row, .arena = arena};
+    *out = (ProjectRow){0};
     *project = next_number(&c);
     out->name = next_text(&c);
     out->is_deleted = next_flag(&c);
@@ -143,6 +145,7 @@ int sqlite_decode_project(SqliteStore *s, sqlite3_stmt *row, Arena *arena, Proje
 
 int sqlite_decode_stack(SqliteStore *s, sqlite3_stmt *row, Arena *arena, StackRow *out) {
     Columns c = {.row = row, .arena = arena};
+    *out = (StackRow){0};
     out->number = next_number(&c) & ROW_MASK;
     out->name = next_text(&c);
     out->state = (StackState)next_choice(&c, STACK_GONE);
@@ -176,6 +179,7 @@ int sqlite_decode_stack(SqliteStore *s, sqlite3_stmt *row, Arena *arena, StackRo
 
 int sqlite_decode_request(SqliteStore *s, sqlite3_stmt *row, Arena *arena, RequestRow *out) {
     Columns c = {.row = row, .arena = arena};
+    *out = (RequestRow){0};
     out->ticket = next_number(&c) & ROW_MASK;
     out->state = (RequestState)next_choice(&c, REQUEST_OVER + 1);
     out->why = (RequestWhy)next_choice(&c, WHY_UNCOLLECTED + 1);
@@ -204,6 +208,7 @@ int sqlite_decode_request(SqliteStore *s, sqlite3_stmt *row, Arena *arena, Reque
 
 int sqlite_decode_key(SqliteStore *s, sqlite3_stmt *row, Arena *arena, KeyRow *out) {
     Columns c = {.row = row, .arena = arena};
+    *out = (KeyRow){0};
     out->id = next_text(&c);
     out->project = next_text(&c);
     out->scope = next_choice(&c, SCOPE_ADMIN + 1);
