@@ -51,8 +51,10 @@
 #define KEY_CACHE_MAX 16384              /* keys and projects known without asking the store */
 #define SNAPSHOT_MAX 1024                /* projects whose rendered list is kept */
 #define SNAPSHOT_BYTES_MAX (1024 * 1024) /* … if it is no longer than this */
-#define FAILED_AUTH_BURST 60             /* failed authentications of one address before 429 */
-#define FAILED_AUTH_REFILL 1             /* … of which so many come back each second */
+#define LISTS_BYTES_MAX                                                                                                \
+    ((size_t)128 << 20)      /* of lists in memory, kept or on their way to who asked; of the kept ones half */
+#define FAILED_AUTH_BURST 60 /* failed authentications of one address before 429 */
+#define FAILED_AUTH_REFILL 1 /* … of which so many come back each second */
 
 /* What the transports hold. */
 #define HTTP_CONNECTIONS_DEFAULT 4096
@@ -61,9 +63,12 @@
 #define HTTP_CROWD 1024
 #define HTTP_POOL_BYTES (12 * 1024)
 #define RPC_CONNECTIONS_MAX HTTP_CONNECTIONS_DEFAULT
-#define RPC_CALLS_MAX 1024    /* requests under way over nng, on all connections */
-#define RPC_CALLS_KEPT 64     /* of them never wait for a stack */
-#define RPC_ENVELOPE_MAX 4096 /* what op and key may add to a body */
+#define RPC_CALLS_MAX 1024 /* requests under way over nng, on all connections */
+#define RPC_CALLS_KEPT 64  /* of them never wait for a stack */
+#define RPC_OWED_MAX                                                                                                   \
+    ((size_t)4 << 20) /* bytes of answers a connection is owed, lists as if they were as long as may be */
+#define RPC_UNSENT_MAX ((size_t)64 << 20) /* … of all connections together */
+#define RPC_ENVELOPE_MAX 4096             /* what op and key may add to a body */
 #define DRAIN_FLUSH_MS 5000
 
 /* How long things are kept. */

@@ -35,6 +35,7 @@ void call_end(Call *call) {
     if (call->next != NULL)
         call->next->previous = call->previous;
     all->calls--;
+    c->lists -= call->is_list;
     if (all->paused > 0) {
         all->must_resume = true;
         connections_tell_sender(all);
@@ -131,6 +132,12 @@ static bool admit(Call *call) {
 static void submit(Call *call) {
     Connections *all = call->connection->all;
     Operation *op = call->message.op;
+    if (operation_lists(op)) {
+        (void)pthread_mutex_lock(&all->lock);
+        call->is_list = true;
+        call->connection->lists++;
+        (void)pthread_mutex_unlock(&all->lock);
+    }
     if (operation_may_wait(op)) {
         (void)pthread_mutex_lock(&all->lock);
         call->is_waiter = true;

@@ -8,7 +8,7 @@ typedef struct Call {
     struct Call *next, *previous; /* of its connection */
     struct Connection *connection;
     Message message;
-    bool is_parked, is_waiter, is_unanswerable;
+    bool is_parked, is_waiter, is_list, is_unanswerable;
     size_t trace_len;
     char trace[SP_TRACE_MAX];
 } Call;

@@ -35,7 +35,9 @@ void connections_note_rest(Connections *all) {
 }
 
 bool connection_has_room(const Connection *c) {
-    return c->all->calls < RPC_CALLS_MAX && c->out.len + c->sent.len <= RPC_ANSWER_MAX;
+    const Connections *all = c->all;
+    size_t owed = c->out.len + c->sent.len + c->lists * RPC_ANSWER_MAX;
+    return all->calls < RPC_CALLS_MAX && owed < RPC_OWED_MAX && all->unsent < RPC_UNSENT_MAX;
 }
 
 void connection_close(Connection *c) {
@@ -149,7 +151,7 @@ static void sent(void *arg) {
         buffer_deinit(&c->sent);
     else
         buffer_clear(&c->sent);
-    if (c->is_paused) {
+    if (all->paused > 0) {
         all->must_resume = true;
         connections_tell_sender(all);
     }

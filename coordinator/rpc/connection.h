@@ -35,6 +35,7 @@ typedef struct Connection {
     bool is_closed, is_paused, is_sending, has_answered;
     int64_t moved_ms; /* when it began to read or to send last */
     struct Call *calls;
+    size_t lists; /* of them */
     Buffer out;
     /* The send's that is under way. */
     Buffer sent;

@@ -76,10 +76,6 @@ void work_refuse(Work *w, Outcome outcome, const char *field, Slice detail) {
     (void)work_answer(w, &answer);
 }
 
-void work_answer_bytes(Work *w) {
-    set_answer(w, OUTCOME_DONE, buffer_slice(&w->answer));
-}
-
 void work_answer_snapshot(Work *w, Snapshot *snapshot) {
     (void)snapshot_unref(w->snapshot);
     w->snapshot = snapshot;

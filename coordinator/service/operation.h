@@ -71,7 +71,6 @@ void work_shrink(Work *work);
 bool work_answer(Work *work, const Answer *answer);
 void work_refuse(Work *work, Outcome outcome, const char *field, Slice detail);
 /* A body that is ready: a list. */
-void work_answer_bytes(Work *work);
 void work_answer_snapshot(Work *work, Snapshot *snapshot); /* takes the reference over */
 /* A list that every reader sees alike, and so may come from memory: all stacks, over HTTP. */
 bool work_is_shared_list(const Work *work);

@@ -317,6 +317,10 @@ bool operation_may_wait(const Operation *op) {
            !slice_is_absent(w->command.request_id);
 }
 
+bool operation_lists(const Operation *op) {
+    return (((const Work *)op)->row->flags & OPERATION_READS) != 0;
+}
+
 void service_hang_up(Service *s, uint64_t operation_id) {
     worker_hang_up(s->worker, operation_id);
 }

@@ -94,6 +94,8 @@ bool service_prepare_json(Operation *op, const json_t *body);
 void service_refuse(Operation *op, Outcome outcome, const char *field, const char *detail);
 /* Whether it may come to wait for a stack (a long poll): what the transport's ceiling for waiters counts. After prepare. */
 bool operation_may_wait(const Operation *op);
+/* Whether its answer may be a long one. */
+bool operation_lists(const Operation *op);
 /* Ownership goes to the service until done(op). Never fails: the place in the queue was taken by service_prepare. */
 void service_submit(Operation *op);
 /* The peer of a parked operation hung up: it is handed back soon, and its request is not live until heard of again. By any

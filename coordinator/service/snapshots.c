@@ -12,6 +12,7 @@
 
 struct Snapshot {
     atomic_uint references;
+    Snapshots *all;
     char *bytes;
     size_t len;
 };
@@ -22,6 +23,7 @@ typedef struct Slot {
 } Slot;
 
 struct Snapshots {
+    atomic_size_t size; /* bytes of all snapshots */
     pthread_mutex_t mutex;
     Slot slots[SNAPSHOT_MAX];
 };
@@ -48,17 +50,28 @@ Snapshots *snapshots_free(Snapshots *s) {
     return NULL;
 }
 
-int snapshot_new(Snapshot **out, char *bytes, size_t len) {
+bool snapshots_have_room(const Snapshots *s) {
+    return atomic_load_explicit(&s->size, memory_order_relaxed) < LISTS_BYTES_MAX;
+}
+
+int snapshot_new(Snapshot **out, Snapshots *snapshots, char *bytes, size_t len) {
     Snapshot *snapshot = malloc(sizeof *snapshot);
     if (snapshot == NULL) {
         free(bytes);
         return -ENOMEM;
     }
     atomic_init(&snapshot->references, 1);
+    atomic_fetch_add_explicit(&snapshots->size, len, memory_order_relaxed);
+    snapshot->all = snapshots;
     snapshot->bytes = bytes;
     snapshot->len = len;
     *out = snapshot;
     return 0;
+}
+
+Snapshot *snapshot_ref(Snapshot *snapshot) {
+    atomic_fetch_add_explicit(&snapshot->references, 1, memory_order_relaxed);
+    return snapshot;
 }
 
 Slice snapshot_bytes(const Snapshot *snapshot) {
@@ -67,6 +80,7 @@ Slice snapshot_bytes(const Snapshot *snapshot) {
 
 Snapshot *snapshot_unref(Snapshot *snapshot) {
     if (snapshot != NULL && atomic_fetch_sub_explicit(&snapshot->references, 1, memory_order_acq_rel) == 1) {
+        atomic_fetch_sub_explicit(&snapshot->all->size, snapshot->len, memory_order_relaxed);
         free(snapshot->bytes);
         free(snapshot);
     }
@@ -82,17 +96,18 @@ Snapshot *snapshots_get(Snapshots *s, Slice project) {
     (void)pthread_mutex_lock(&s->mutex);
     Slot *slot = slot_of(s, project);
     if (slot->snapshot != NULL && slice_equal_text(project, slot->project)) {
-        found = slot->snapshot;
-        atomic_fetch_add_explicit(&found->references, 1, memory_order_relaxed);
+        found = snapshot_ref(slot->snapshot);
     }
     (void)pthread_mutex_unlock(&s->mutex);
     return found;
 }
 
 void snapshots_put(Snapshots *s, Slice project, Snapshot *snapshot) {
-    if (project.len > PROJECT_NAME_MAX)
+    bool is_long = snapshot->len > SNAPSHOT_BYTES_MAX;
+    bool is_much = atomic_load_explicit(&s->size, memory_order_relaxed) > LISTS_BYTES_MAX / 2;
+    if (project.len > PROJECT_NAME_MAX || is_long || is_much)
         return;
-    atomic_fetch_add_explicit(&snapshot->references, 1, memory_order_relaxed);
+    (void)snapshot_ref(snapshot);
     (void)pthread_mutex_lock(&s->mutex);
     Slot *slot = slot_of(s, project);
     Snapshot *former = slot->snapshot;

@@ -237,26 +237,53 @@ static int run_batch(Worker *w, BatchInput *input) {
     return r;
 }
 
-static void share_list(Worker *w, Work *work) {
+/* The list that was rendered last, for those of the same cycle who asked for it too. */
+typedef struct LastList {
+    Snapshot *snapshot;
+    char project[PROJECT_NAME_MAX + 1];
+} LastList;
+
+static Snapshot *find_list(Worker *w, const Work *work, const LastList *last) {
+    Slice project = work->command.project;
+    if (!work_is_shared_list(work))
+        return NULL;
+    if (last->snapshot != NULL && slice_equal_text(project, last->project))
+        return snapshot_ref(last->snapshot);
+    return snapshots_get(w->o.snapshots, project);
+}
+
+/* Only what is durable may be kept: who reads it later does not wait for a sync. */
+static void keep_list(Worker *w, Work *work, bool is_durable, LastList *last) {
     size_t len;
     Snapshot *snapshot;
     char *bytes = buffer_steal(&work->answer, &len);
-    if (snapshot_new(&snapshot, bytes, len) < 0) {
+    if (snapshot_new(&snapshot, w->o.snapshots, bytes, len) < 0) {
         outbox_refuse(&w->outbox, work, -ENOMEM);
         return;
     }
-    snapshots_put(w->o.snapshots, work->command.project, snapshot);
+    if (work_is_shared_list(work)) {
+        (void)snapshot_unref(last->snapshot);
+        last->snapshot = snapshot_ref(snapshot);
+        (void)snprintf(last->project, sizeof last->project, "%.*s", SLICE_PRINT(work->command.project));
+        if (is_durable && w->coordinator == 0)
+            snapshots_put(w->o.snapshots, work->command.project, snapshot);
+    }
     work_answer_snapshot(work, snapshot);
 }
 
-/* Only what is durable may be shared: who reads it later does not wait for a sync. */
-static void render_list(Worker *w, Work *work, bool is_durable) {
+static void render_list(Worker *w, Work *work, bool is_durable, LastList *last) {
     static const size_t ceilings[] = {[TRANSPORT_HTTP] = ANSWER_MAX - LIST_ROW_MAX,
                                       [TRANSPORT_RPC] = RPC_ANSWER_MAX - LIST_ROW_MAX,
                                       [TRANSPORT_CONTROL] = ANSWER_MAX - LIST_ROW_MAX};
-    Snapshot *shared = work_is_shared_list(work) ? snapshots_get(w->o.snapshots, work->command.project) : NULL;
+    Snapshot *shared = find_list(w, work, last);
     if (shared != NULL) {
         work_answer_snapshot(work, shared);
+        return;
+    }
+    if (!snapshots_have_room(w->o.snapshots)) {
+        work_refuse(work, OUTCOME_STORE_UNAVAILABLE, NULL,
+                    (Slice)SLICE_LITERAL("lists that were asked for and are not read yet fill the memory for lists: "
+                                         "repeat in a moment, or ask for pages by `limit`"));
         return;
     }
     buffer_clear(&work->answer);
@@ -268,11 +295,8 @@ static void render_list(Worker *w, Work *work, bool is_durable) {
     } else if (r != 0) {
         note_failure(w, r, "a list");
         outbox_refuse(&w->outbox, work, r);
-    } else if (is_durable && w->coordinator == 0 && work_is_shared_list(work) &&
-               work->answer.len <= SNAPSHOT_BYTES_MAX) {
-        share_list(w, work);
     } else {
-        work_answer_bytes(work);
+        keep_list(w, work, is_durable, last);
     }
 }
 
@@ -527,11 +551,13 @@ static void run_cycle(Worker *w, Work *const *works, size_t count) {
     save_renewals(w, pending, &pending_count);
     run_last(w, pending, pending_count);
     bool is_durable = list_count > 0 && outbox_settle(&w->outbox);
+    LastList last = {.snapshot = NULL};
     for (size_t i = 0; i < list_count; i++) {
-        render_list(w, lists[i], is_durable);
+        render_list(w, lists[i], is_durable, &last);
         FAILPOINT("listed");
         hand_back(w, &lists[i], 1);
     }
+    (void)snapshot_unref(last.snapshot);
 }
 
 /* ---- waiting for work ---- */

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import json
 import os
 import random
 import resource
@@ -554,6 +555,56 @@ def test_nng_connections_that_ask_for_nothing_make_room(start):
         for _ in range(3):
             late = kept.enter_context(contextlib.closing(coordinator.nng(key)))
             assert late.call("listStacks").status == 200
+
+
+# ---- who asks for much and reads nothing ----
+
+
+def fill(coordinator, key, stacks):
+    """So many stacks, by requests one behind the other."""
+    with connect(coordinator.ready["http"]) as sock:
+        body = b'{"branch":"main"}'
+        head = f"POST /requestStack HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\nContent-Length: {len(body)}\r\n\r\n"
+        for begun in range(0, stacks, 100):
+            sock.sendall((head.encode() + body) * min(100, stacks - begun))
+            answered = b""
+            while answered.count(b"HTTP/1.1 200") < min(100, stacks - begun):
+                answered += sock.recv(65536)
+
+
+def test_lists_that_nobody_reads_fill_no_memory_over_nng(start):
+    coordinator = start()
+    key = coordinator.project("shop")
+    fill(coordinator, key, 2000)
+    before = memory(coordinator)
+    with contextlib.closing(coordinator.nng(key)) as greedy, contextlib.closing(coordinator.nng(key)) as other:
+        message = json.dumps({"op": "listStacks", "auth": key}).encode()
+        frame = struct.pack(">QI", 4 + len(message), 0x80000001) + message
+        greedy.socket.settimeout(1)
+        with contextlib.suppress(TimeoutError):
+            greedy.socket.sendall(frame * 1000)
+        for _ in range(20):
+            assert other.call("listStacks", {"limit": 3}).status == 200
+        assert_stays_small(coordinator, before, 64)
+
+
+def test_lists_that_nobody_reads_fill_no_memory_over_http(start):
+    coordinator = start()
+    key = coordinator.project("shop")
+    fill(coordinator, key, 10_000)  # longer than what is kept for the next reader
+    before = memory(coordinator)
+    with contextlib.ExitStack() as kept:
+        for _ in range(300):
+            sock = kept.enter_context(socket.socket())
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            host, port = coordinator.ready["http"].rsplit(":", 1)
+            sock.connect((host, int(port)))
+            sock.sendall(f"GET /listStacks HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\n\r\n".encode())
+        client = coordinator.http(key)
+        until(lambda: client.call("listStacks", {"limit": 3}).status in (200, 503), "all before have been looked at")
+        work(client, "other")
+        assert_stays_small(coordinator, before, 200)
+    until(lambda: coordinator.http(key).call("listStacks").status == 200, "there is room for lists again")
 
 
 # ---- load ----

@@ -284,6 +284,11 @@ bool operation_may_wait(const Operation *op) {
     return stub_of((Operation *)(uintptr_t)op)->is_held;
 }
 
+bool operation_lists(const Operation *op) {
+    (void)op;
+    return false;
+}
+
 void service_hang_up(Service *service, uint64_t operation_id) {
     (void)pthread_mutex_lock(&service->lock);
     Operation *op = service->held;

@@ -168,9 +168,9 @@ static void an_address_may_fail_so_often_and_recovers(void **state) {
     limiter = limiter_free(limiter);
 }
 
-static Snapshot *snapshot_of(const char *text) {
+static Snapshot *snapshot_of(Snapshots *snapshots, const char *text) {
     Snapshot *snapshot;
-    assert_int_equal(snapshot_new(&snapshot, slice_dup(slice_of(text)), strlen(text)), 0);
+    assert_int_equal(snapshot_new(&snapshot, snapshots, slice_dup(slice_of(text)), strlen(text)), 0);
     return snapshot;
 }
 
@@ -179,7 +179,7 @@ static void dropped_list_lives_on_for_who_holds_it(void **state) {
     Snapshots *snapshots;
     assert_int_equal(snapshots_new(&snapshots), 0);
     assert_null(snapshots_get(snapshots, slice_of("shop")));
-    Snapshot *made = snapshot_of("[1]");
+    Snapshot *made = snapshot_of(snapshots, "[1]");
     snapshots_put(snapshots, slice_of("shop"), made);
     made = snapshot_unref(made);
     Snapshot *held = snapshots_get(snapshots, slice_of("shop"));
@@ -199,7 +199,7 @@ static void a_projects_list_is_never_anothers(void **state) {
     for (int i = 0; i < 2 * SNAPSHOT_MAX; i++) {
         char name[16];
         (void)snprintf(name, sizeof name, "p%d", i);
-        Snapshot *made = snapshot_of(name);
+        Snapshot *made = snapshot_of(snapshots, name);
         snapshots_put(snapshots, slice_of(name), made);
         made = snapshot_unref(made);
     }
@@ -218,8 +218,50 @@ static void a_projects_list_is_never_anothers(void **state) {
     snapshots = snapshots_free(snapshots);
 }
 
+/* As if it were so long. */
+static Snapshot *long_snapshot(Snapshots *snapshots, size_t len) {
+    Snapshot *snapshot;
+    assert_int_equal(snapshot_new(&snapshot, snapshots, slice_dup(slice_of("[")), len), 0);
+    return snapshot;
+}
+
+static void lists_that_nobody_reads_leave_no_room_for_more(void **state) {
+    (void)state;
+    Snapshots *snapshots;
+    assert_int_equal(snapshots_new(&snapshots), 0);
+    assert_true(snapshots_have_room(snapshots));
+    Snapshot *unread = long_snapshot(snapshots, LISTS_BYTES_MAX), *another = snapshot_ref(unread);
+    assert_false(snapshots_have_room(snapshots));
+    unread = snapshot_unref(unread);
+    assert_false(snapshots_have_room(snapshots));
+    another = snapshot_unref(another);
+    assert_true(snapshots_have_room(snapshots));
+    snapshots = snapshots_free(snapshots);
+}
+
+static void only_so_much_is_kept(void **state) {
+    (void)state;
+    Snapshots *snapshots;
+    assert_int_equal(snapshots_new(&snapshots), 0);
+    Snapshot *made = long_snapshot(snapshots, SNAPSHOT_BYTES_MAX + 1);
+    snapshots_put(snapshots, slice_of("long"), made);
+    made = snapshot_unref(made);
+    assert_null(snapshots_get(snapshots, slice_of("long")));
+    for (int i = 0; i < SNAPSHOT_MAX; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "p%d", i);
+        made = long_snapshot(snapshots, SNAPSHOT_BYTES_MAX);
+        snapshots_put(snapshots, slice_of(name), made);
+        made = snapshot_unref(made);
+        assert_true(snapshots_have_room(snapshots));
+    }
+    snapshots = snapshots_free(snapshots);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lists_that_nobody_reads_leave_no_room_for_more),
+        cmocka_unit_test(only_so_much_is_kept),
         cmocka_unit_test(learned_key_is_known_until_forgotten),
         cmocka_unit_test(key_of_a_deleted_project_counts_as_revoked),
         cmocka_unit_test(forgetting_a_project_forgets_its_keys_only),
