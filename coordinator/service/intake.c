@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 int intake_init(Intake *in, const Clock *clock) {
@@ -17,8 +18,14 @@ int intake_init(Intake *in, const Clock *clock) {
 }
 
 void intake_deinit(Intake *in) {
+    hang_up_list_deinit(&in->hung_up);
     (void)pthread_cond_destroy(&in->wake);
     (void)pthread_mutex_destroy(&in->mutex);
+}
+
+void hang_up_list_deinit(HangUpList *list) {
+    free(list->ids);
+    *list = (HangUpList){.ids = NULL};
 }
 
 /* ---- any thread ---- */
@@ -34,10 +41,22 @@ void intake_put(Intake *in, Work *work) {
     (void)pthread_mutex_unlock(&in->mutex);
 }
 
+static bool has_room(HangUpList *list) {
+    if (list->count < list->capacity)
+        return true;
+    size_t capacity = list->capacity > 0 ? 2 * list->capacity : 64;
+    uint64_t *ids = realloc(list->ids, capacity * sizeof *ids);
+    if (ids == NULL)
+        return false;
+    list->ids = ids;
+    list->capacity = capacity;
+    return true;
+}
+
 void intake_hang_up(Intake *in, uint64_t operation_id) {
     (void)pthread_mutex_lock(&in->mutex);
-    if (in->hung_up_count < HANG_UPS_MAX)
-        in->hung_up[in->hung_up_count++] = operation_id;
+    if (has_room(&in->hung_up))
+        in->hung_up.ids[in->hung_up.count++] = operation_id;
     (void)pthread_cond_signal(&in->wake);
     (void)pthread_mutex_unlock(&in->mutex);
 }
@@ -64,7 +83,7 @@ void intake_wake(Intake *in) {
 
 void intake_wait(Intake *in, int64_t until_boot_ms, bool (*is_enough)(void *arg), void *arg) {
     (void)pthread_mutex_lock(&in->mutex);
-    while (in->first == NULL && in->hung_up_count == 0 && in->called_count == 0 && !is_enough(arg) &&
+    while (in->first == NULL && in->hung_up.count == 0 && in->called_count == 0 && !is_enough(arg) &&
            clock_boot_ms(in->clock) < until_boot_ms)
         in->clock->vtable->wait(in->clock, &in->wake, &in->mutex, until_boot_ms);
     (void)pthread_mutex_unlock(&in->mutex);
@@ -77,13 +96,13 @@ bool intake_is_empty(Intake *in) {
     return is_empty;
 }
 
-size_t intake_take_hang_ups(Intake *in, uint64_t out[HANG_UPS_MAX]) {
+void intake_take_hang_ups(Intake *in, HangUpList *seen) {
     (void)pthread_mutex_lock(&in->mutex);
-    size_t count = in->hung_up_count;
-    memcpy(out, in->hung_up, count * sizeof *out);
-    in->hung_up_count = 0;
+    HangUpList brought = in->hung_up;
+    in->hung_up = *seen;
+    in->hung_up.count = 0;
     (void)pthread_mutex_unlock(&in->mutex);
-    return count;
+    *seen = brought;
 }
 
 size_t intake_take_calls(Intake *in, Called out[CALLED_MAX]) {

@@ -10,8 +10,12 @@
 #include "service/operation.h"
 #include "store/store.h"
 
-#define HANG_UPS_MAX 1024 /* told at once; more are found out by their requests' silence */
-#define CALLED_MAX 256    /* likewise; more are found out by a look */
+#define CALLED_MAX 256 /* told at once; more are found out by a look */
+
+typedef struct HangUpList { /* operations */
+    uint64_t *ids;
+    size_t count, capacity;
+} HangUpList;
 
 typedef struct Called { /* a request that waits here was served elsewhere */
     char project[PROJECT_NAME_MAX + 1];
@@ -23,8 +27,7 @@ typedef struct Intake {
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     Work *first, **last; /* linked by shown.next */
-    uint64_t hung_up[HANG_UPS_MAX];
-    size_t hung_up_count;
+    HangUpList hung_up;
     Called called[CALLED_MAX];
     size_t called_count;
 } Intake;
@@ -36,6 +39,7 @@ void intake_deinit(Intake *intake);
 /* ---- any thread ---- */
 
 void intake_put(Intake *intake, Work *work);
+/* Without memory for it, it is found out by its request's silence. */
 void intake_hang_up(Intake *intake, uint64_t operation_id);
 void intake_call(Intake *intake, const StoreCall *call);
 /* The worker looks again at what it waits for. */
@@ -48,7 +52,9 @@ void intake_wait(Intake *intake, int64_t until_boot_ms, bool (*is_enough)(void *
 bool intake_is_empty(Intake *intake);
 /* Take what was brought, at most `most` operations and all of the others. Their number. */
 size_t intake_take(Intake *intake, Work **out, size_t most);
-size_t intake_take_hang_ups(Intake *intake, uint64_t out[HANG_UPS_MAX]);
+/* In exchange for a list that has been seen. */
+void intake_take_hang_ups(Intake *intake, HangUpList *seen);
+void hang_up_list_deinit(HangUpList *list);
 size_t intake_take_calls(Intake *intake, Called out[CALLED_MAX]);
 
 typedef enum Fitting { FITS, FITS_NOT, FITS_NOBODY /* nor does anything behind it */ } Fitting;

@@ -30,6 +30,7 @@ struct Worker {
     int64_t coordinator; /* store_coordinator: 0: nobody else uses the store */
     pthread_t thread;
     Intake intake;
+    HangUpList hung_up; /* taken out of it */
     bool is_started;
     atomic_bool is_stopping, is_draining;
     atomic_size_t places;
@@ -134,6 +135,7 @@ Worker *worker_free(Worker *w) {
     arena_deinit(&w->scratch);
     outbox_deinit(&w->outbox);
     intake_deinit(&w->intake);
+    hang_up_list_deinit(&w->hung_up);
     free(w);
     return NULL;
 }
@@ -596,10 +598,9 @@ static void end_waits(Worker *w) {
     for (size_t i = 0; i < called_count; i++)
         if (waiters_wake(&w->waiters, slice_of(called[i].project), called[i].ticket, called[i].stack_number))
             metrics_called(w->o.metrics);
-    uint64_t hung_up[HANG_UPS_MAX];
-    size_t hung_up_count = intake_take_hang_ups(&w->intake, hung_up);
-    for (size_t i = 0; i < hung_up_count; i++) {
-        Work *work = waiters_hang_up(&w->waiters, hung_up[i]);
+    intake_take_hang_ups(&w->intake, &w->hung_up);
+    for (size_t i = 0; i < w->hung_up.count; i++) {
+        Work *work = waiters_hang_up(&w->waiters, w->hung_up.ids[i]);
         if (work != NULL)
             hand_back(w, &work, 1);
     }

@@ -87,9 +87,28 @@ static void nobody_behind_a_barrier_is_taken(void **state) {
     assert_left(f, 4, (int[]){2, 3, 4, 5});
 }
 
+/* However many hang up at once: one that was not heard of would keep his place in the queue. */
+static void every_hang_up_is_heard_of(void **state) {
+    Fixture *f = *state;
+    enum { MANY = 10000 };
+    HangUpList seen = {.ids = NULL};
+    for (int round = 0; round < 2; round++) {
+        for (uint64_t id = 0; id < MANY; id++)
+            intake_hang_up(&f->intake, id);
+        intake_take_hang_ups(&f->intake, &seen);
+        assert_int_equal(seen.count, MANY);
+        for (uint64_t id = 0; id < MANY; id++)
+            assert_int_equal(seen.ids[id], id);
+    }
+    intake_take_hang_ups(&f->intake, &seen);
+    assert_int_equal(seen.count, 0);
+    hang_up_list_deinit(&seen);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(those_that_fit_are_taken_in_their_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(every_hang_up_is_heard_of, set_up, tear_down),
         cmocka_unit_test_setup_teardown(fewer_than_the_least_are_left, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_counts_is_who_waits_and_not_the_room, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nobody_behind_a_barrier_is_taken, set_up, tear_down),
