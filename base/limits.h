@@ -82,8 +82,8 @@
 
 /* What the embedded store keeps in memory and in its log of changes. */
 #define RESIDENT_ROWS_MAX                                                                                              \
-    262144              /* stacks and requests of projects in memory, some 600 bytes each; one project may be more */
-#define FLUSH_SLOTS 128 /* 4 KB each: then the log is brought into the tables, between two batches */
+    262144 /* stacks and requests of projects in memory, some 600 bytes each; one project may be more, and stays */
+#define FLUSH_SLOTS 128     /* 4 KB each: then the log is brought into the tables, between two batches */
 #define LOG_SLOTS_MAX 16384 /* 64 MB: so long the log may grow while that fails */
 #define CHANGES_MAX                                                                                                    \
     (32 * 1024 * 1024) /* bytes of one transaction in the log: BATCH_MAX operations take a tenth at most */

@@ -108,8 +108,8 @@ static ResidentImage *project_image(ResidentProject *project, const ProjectRow *
 
 /* ---- life ---- */
 
-void resident_init(Resident *r) {
-    *r = (Resident){.projects = treap_of(order_of_projects)};
+void resident_init(Resident *r, size_t rows_max) {
+    *r = (Resident){.projects = treap_of(order_of_projects), .rows_max = rows_max};
     ResidentLink *const lists[] = {&r->used,           &r->staged_projects, &r->staged_images,
                                    &r->staged_stacks,  &r->staged_requests, &r->staged_events,
                                    &r->dirty_images,   &r->dirty_stacks,    &r->gone_stacks,
@@ -155,12 +155,19 @@ ResidentProject *resident_project_new(int64_t id, const ProjectRow *row) {
     return p;
 }
 
+static void count_rows(Resident *r, ResidentProject *p, int change) {
+    r->row_count += (size_t)change;
+    p->row_count += (size_t)change;
+    if (p->row_count > r->rows_max / 2)
+        r->largest = p;
+}
+
 int resident_fill_stack(Resident *r, ResidentProject *p, const StackRow *row) {
     ResidentStack *image = stack_image(p, row);
     if (image == NULL)
         return -ENOMEM;
     resident_enter_stack(p, image);
-    r->row_count++;
+    count_rows(r, p, 1);
     return 0;
 }
 
@@ -170,7 +177,7 @@ int resident_fill_request(Resident *r, ResidentProject *p, const RequestRow *row
         return -ENOMEM;
     image->is_stored = true;
     resident_enter_request(p, image);
-    r->row_count++;
+    count_rows(r, p, 1);
     return 0;
 }
 
@@ -188,15 +195,17 @@ ResidentProject *resident_project_free(Resident *r, ResidentProject *p) {
         resident_leave_stack(p, stack);
         list_take(&stack->link);
         free(stack);
-        r->row_count--;
+        count_rows(r, p, -1);
     }
     while ((node = p->by_ticket.root) != NULL) {
         ResidentRequest *request = CONTAINER(node, ResidentRequest, by_ticket);
         resident_leave_request(p, request);
         list_take(&request->link);
         free(request);
-        r->row_count--;
+        count_rows(r, p, -1);
     }
+    if (r->largest == p)
+        r->largest = NULL;
     treap_remove(&r->projects, &p->by_name);
     list_free(&p->dirty_events);
     list_take(&p->with_events);
@@ -314,12 +323,12 @@ static void publish_stack(Resident *r, ResidentStack *image) {
     if (now != NULL) {
         resident_leave_stack(p, now);
         leave_dirty(r, &now->link);
-        r->row_count--;
+        count_rows(r, p, -1);
     }
     enter_dirty(r, image->is_gone ? &r->gone_stacks : &r->dirty_stacks, &image->link);
     if (!image->is_gone) {
         resident_enter_stack(p, image);
-        r->row_count++;
+        count_rows(r, p, 1);
     }
 }
 
@@ -329,11 +338,11 @@ static void publish_request(Resident *r, ResidentRequest *image) {
     if (now != NULL) {
         resident_leave_request(p, now);
         leave_dirty(r, &now->link);
-        r->row_count--;
+        count_rows(r, p, -1);
     }
     resident_enter_request(p, image);
     enter_dirty(r, &r->dirty_requests, &image->link);
-    r->row_count++;
+    count_rows(r, p, 1);
 }
 
 /* What was deleted first: its name may be another's now. */
@@ -413,13 +422,33 @@ void resident_flushed(Resident *r) {
             continue;
         resident_leave_request(request->project, request);
         list_append(&r->replaced, link);
-        r->row_count--;
+        count_rows(r, request->project, -1);
     }
     r->dirty_count = 0;
 }
 
-void resident_evict(Resident *r, size_t rows) {
+/* Without those of the largest project: loading it anew for each transaction would stop all others. */
+static size_t evictable(const Resident *r) {
+    return r->row_count - (r->largest != NULL ? r->largest->row_count : 0);
+}
+
+bool resident_is_full(const Resident *r) {
+    return evictable(r) > r->rows_max;
+}
+
+void resident_evict(Resident *r) {
     assert(r->dirty_count == 0);
-    while (r->row_count > rows && !list_is_empty(&r->used))
+    ResidentLink *link = r->used.next;
+    while (evictable(r) > r->rows_max / 4 * 3 && link != &r->used) {
+        ResidentProject *p = (ResidentProject *)link;
+        link = link->next;
+        if (p != r->largest)
+            (void)resident_project_free(r, p);
+    }
+}
+
+void resident_forget(Resident *r) {
+    assert(r->dirty_count == 0);
+    while (!list_is_empty(&r->used))
         (void)resident_project_free(r, (ResidentProject *)r->used.next);
 }

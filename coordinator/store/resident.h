@@ -61,7 +61,8 @@ typedef struct ResidentImage {
 struct ResidentProject {
     ResidentLink link; /* first; by last use, or staged */
     TreapNode by_name;
-    int64_t id; /* the engine's number for it */
+    int64_t id;       /* the engine's number for it */
+    size_t row_count; /* its stacks and requests */
     ResidentImage *image;
     ResidentLink with_events, dirty_events; /* the project in the list of those that have any, and they */
     Treap by_number, free_on_branch, free_at_commit, free_oldest, dirty_oldest;
@@ -73,12 +74,14 @@ typedef struct Resident {
     ResidentLink used; /* projects, the longest unused first */
     ResidentLink staged_projects, staged_images, staged_stacks, staged_requests, staged_events;
     ResidentLink dirty_images, dirty_stacks, gone_stacks, dirty_requests, with_events;
-    ResidentLink replaced; /* of any kind: each is one piece of memory, and freed as such */
-    size_t row_count;      /* stacks and requests in memory */
-    size_t dirty_count;    /* rows the engine does not know yet, history included */
+    ResidentLink replaced;    /* of any kind: each is one piece of memory, and freed as such */
+    size_t rows_max;          /* stacks and requests that may stay in memory, those of `largest` apart */
+    size_t row_count;         /* that are */
+    ResidentProject *largest; /* one that has more than half of what may stay; NULL: none was seen to */
+    size_t dirty_count;       /* rows the engine does not know yet, history included */
 } Resident;
 
-void resident_init(Resident *resident);
+void resident_init(Resident *resident, size_t rows_max);
 void resident_deinit(Resident *resident);
 
 /* The project of that name, now the last used; NULL: it is not here. */
@@ -125,5 +128,9 @@ void resident_discard(Resident *resident);
 void resident_sweep(Resident *resident);
 /* The engine's tables have everything. */
 void resident_flushed(Resident *resident);
-/* Lets go of the projects longest unused until at most `rows` stay; call it when nothing is dirty. */
-void resident_evict(Resident *resident, size_t rows);
+/* Whether more rows are in memory than may stay. */
+bool resident_is_full(const Resident *resident);
+/* Lets go of the projects longest unused until a quarter of that is free; call it when nothing is dirty. */
+void resident_evict(Resident *resident);
+/* … of all. */
+void resident_forget(Resident *resident);

@@ -135,8 +135,8 @@ static void maintain(SqliteStore *s) {
         (void)(checkpoint(s) == 0);
     if (s->log.slot_count >= s->flush_at)
         (void)(sqlite_flush(s) == 0);
-    if (s->resident.row_count > RESIDENT_ROWS_MAX && !s->is_broken && sqlite_flush(s) == 0)
-        resident_evict(&s->resident, RESIDENT_ROWS_MAX / 4 * 3);
+    if (resident_is_full(&s->resident) && !s->is_broken && sqlite_flush(s) == 0)
+        resident_evict(&s->resident);
 }
 
 /* After a failure nothing new is decided before the disk has taken what was decided already. */
@@ -443,7 +443,7 @@ int store_open_sqlite(Store **out, const StoreOptions *options, Buffer *reason) 
         .flush_at = FLUSH_SLOTS,
     };
     change_log_init(&s->log);
-    resident_init(&s->resident);
+    resident_init(&s->resident, RESIDENT_ROWS_MAX);
     buffer_init(&s->changes, CHANGES_MAX);
     buffer_init(&s->history.bytes, CHANGES_MAX);
     int r = open_store(s, options, reason != NULL ? reason : &unread);

@@ -230,7 +230,7 @@ int sqlite_forget(Store *store) {
     SqliteStore *s = sqlite_store(store);
     int r = sqlite_flush(s);
     if (r == 0)
-        resident_evict(&s->resident, 0);
+        resident_forget(&s->resident);
     return r;
 }
 
