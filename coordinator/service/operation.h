@@ -46,6 +46,7 @@ typedef struct Work {
     MadeKey *made; /* createProject, createKey, importKey */
 
     bool has_place;     /* in the queue */
+    bool is_stranger;   /* … got before it was resolved */
     bool is_resolved;   /* who asks is known, the command is ready to be decided */
     bool is_wait_over;  /* a long poll that waited long enough, or may not wait any longer */
     bool is_draining;   /* … because the coordinator goes down */

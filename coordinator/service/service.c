@@ -270,10 +270,7 @@ static bool prepare(Work *w, const json_t *body, FieldSource source) {
     if (worker_is_broken(s->worker))
         return refuse(w, OUTCOME_STORE_UNAVAILABLE, NULL,
                       (Slice)SLICE_LITERAL("the store failed for good: the coordinator has to be restarted"));
-    Place place = !w->is_resolved                                ? PLACE_STRANGER
-                  : (w->row->flags & OPERATION_ENDS_LEASES) != 0 ? PLACE_ENDING
-                                                                 : PLACE_REQUEST;
-    if (!worker_take_place(s->worker, w, place))
+    if (!worker_take_place(s->worker, w))
         return refuse(w, OUTCOME_STORE_UNAVAILABLE, NULL,
                       (Slice)SLICE_LITERAL("the coordinator has more to do than it can queue: repeat in a moment"));
     /* After the place was taken: the end waits for places, so this operation is refused here or answered. */

@@ -33,7 +33,7 @@ struct Worker {
     HangUpList hung_up; /* taken out of it */
     bool is_started;
     atomic_bool is_stopping, is_draining;
-    atomic_size_t places;
+    atomic_size_t places, strangers;
     atomic_bool is_broken;
 
     Batch batch;
@@ -140,15 +140,24 @@ Worker *worker_free(Worker *w) {
     return NULL;
 }
 
-bool worker_take_place(Worker *w, Work *work, Place place) {
-    static const size_t ceilings[] = {
-        [PLACE_STRANGER] = QUEUE_MAX / 8, [PLACE_REQUEST] = QUEUE_MAX / 4 * 3, [PLACE_ENDING] = QUEUE_MAX};
-    if (atomic_fetch_add(&w->places, 1) >= ceilings[place]) {
-        atomic_fetch_sub(&w->places, 1);
+static bool count_up_to(atomic_size_t *count, size_t ceiling) {
+    if (atomic_fetch_add(count, 1) < ceiling)
+        return true;
+    atomic_fetch_sub(count, 1);
+    return false;
+}
+
+bool worker_take_place(Worker *w, Work *work) {
+    bool is_ending = (work->row->flags & OPERATION_ENDS_LEASES) != 0, is_stranger = !work->is_resolved;
+    if (is_stranger && !count_up_to(&w->strangers, QUEUE_MAX / 8))
+        return false;
+    if (!count_up_to(&w->places, is_ending ? QUEUE_MAX : QUEUE_MAX / 4 * 3)) {
+        atomic_fetch_sub(&w->strangers, is_stranger);
         return false;
     }
     work->worker = w;
     work->has_place = true;
+    work->is_stranger = is_stranger;
     return true;
 }
 
@@ -162,6 +171,8 @@ void worker_give_place_back(Work *work) {
     if (!work->has_place)
         return;
     work->has_place = false;
+    atomic_fetch_sub(&w->strangers, work->is_stranger);
+    work->is_stranger = false;
     if (atomic_fetch_sub(&w->places, 1) > 1 || !atomic_load(&w->is_stopping))
         return;
     intake_wake(&w->intake); /* that was the last one the end waited for */

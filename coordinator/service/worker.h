@@ -24,15 +24,9 @@ typedef struct WorkerOptions {
 
 int worker_new(Worker **out, const WorkerOptions *options) MUST_USE;
 int worker_start(Worker *worker) MUST_USE;
-/* Who may still get a place when the queue is filling up. */
-typedef enum Place {
-    PLACE_STRANGER, /* nobody knows yet who asks: an eighth */
-    PLACE_REQUEST,  /* three quarters */
-    PLACE_ENDING,   /* ends leases, and so makes room: all of it */
-} Place;
-
-/* Takes a place in the queue for the operation. False: there is none for its kind. */
-bool worker_take_place(Worker *worker, Work *work, Place place);
+/* Takes a place in the queue for the operation. False: there is none for its kind: what ends leases, and so makes room, may
+ * fill all of it, the rest three quarters; and those of whom nobody knows yet who asks are an eighth. */
+bool worker_take_place(Worker *worker, Work *work);
 /* Gives it back, if it has one. */
 void worker_give_place_back(Work *work);
 /* For an operation that waited without one, and is to be decided again: never refused. */
