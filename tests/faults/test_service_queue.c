@@ -372,7 +372,7 @@ static void history_and_metrics_tell_what_time_and_people_did(void **state) {
 /* ---- too much to do ---- */
 
 /* The queue is as full as requests may make it; who has this lease is heard all the same. */
-static void hear_when_requests_are_refused(House *h, const Lease *lease) {
+static void hear_when_requests_are_refused(House *h, const Lease *lease, const char *key) {
     static Call others[QUEUE_MAX];
     Call first = {.house = h}, renewal, end;
     char body[BODY_SIZE];
@@ -386,6 +386,7 @@ static void hear_when_requests_are_refused(House *h, const Lease *lease) {
     } while (!others[count++].is_done);
     EXPECT(finish(&others[--count]), 503);
     assert_true(count > QUEUE_MAX / 2);
+    (void)snprintf(h->key, sizeof h->key, "%s", key);
     (void)snprintf(body, sizeof body, "{\"lease\":\"%s\"}", lease->secret);
     start(h, &renewal, OP_RENEW_LEASE, TRANSPORT_HTTP, body, false);
     start(h, &end, OP_RELEASE_STACK, TRANSPORT_HTTP, release_body(body, lease, "ok"), false);
@@ -402,22 +403,25 @@ static void hear_when_requests_are_refused(House *h, const Lease *lease) {
 static void who_has_a_lease_is_heard_when_requests_are_refused(void **state) {
     House *h = *state;
     Lease lease = lease_of(request(h, 'a', 30, 0));
-    hear_when_requests_are_refused(h, &lease);
+    char key[sizeof h->key];
+    memcpy(key, h->key, sizeof key);
+    hear_when_requests_are_refused(h, &lease, key);
 }
 
 /* Since the start nothing was heard of his project, so nobody knows yet whether it is his. */
 static void so_is_who_has_one_of_another_project_after_a_restart(void **state) {
     House *h = *state;
-    char key[sizeof h->key];
-    memcpy(key, h->key, sizeof key);
+    char shop[sizeof h->key], fair[sizeof h->key];
+    memcpy(shop, h->key, sizeof shop);
     Reply made = control(h, OP_CREATE_PROJECT, "{\"project\":\"fair\",\"maxStacks\":1}");
     assert_int_equal(made.status, 200);
     (void)snprintf(h->key, sizeof h->key, "%s", text(made, "key"));
     (void)forget(made);
     Lease lease = lease_of(request(h, 'a', 600, 0));
-    memcpy(h->key, key, sizeof key);
+    memcpy(fair, h->key, sizeof fair);
+    memcpy(h->key, shop, sizeof shop);
     restart(h);
-    hear_when_requests_are_refused(h, &lease);
+    hear_when_requests_are_refused(h, &lease, fair);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, house_begin, house_end)
