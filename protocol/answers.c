@@ -165,9 +165,12 @@ static const Field event_item_rows[] = {
     INTEGER("generation", EventItem, generation, .doc = "The fencing number of the lease it is about"),
     TEXT("branch", EventItem, branch, BRANCH_MAX, .doc = "The branch"),
     TEXT("commit", EventItem, commit, COMMIT_MAX, .doc = "The commit"),
-    TEXT("by", EventItem, by, KEY_TEXT_MAX, .doc = "Who did it: a key's id, `lease`, or `control`"),
+    TEXT("by", EventItem, by, KEY_TEXT_MAX,
+         .doc =
+             "Who did it: a key's id, `lease`, `control`, `coordinator` for what time and the queue do, or `import`"),
     TEXT("outcome", EventItem, outcome, WORD_MAX, .doc = "Of a release: ok, dirty, broken"),
-    TEXT("note", EventItem, note, NOTE_MAX, .doc = "The note or reason that was given"),
+    TEXT("note", EventItem, note, NOTE_MAX,
+         .doc = "The note or reason that was given, or the coordinator's own words: created, waited 2s"),
     JSON("holder", EventItem, holder_json, .doc = "Who asked, as sent (Holder)"),
 };
 const FieldTable event_item_fields = TABLE("Event", EventItem, event_item_rows);
@@ -234,7 +237,8 @@ static const Field problem_rows[] = {
     TEXT("why", Problem, why, WORD_MAX,
          .doc = "Of a 410: released, expired, forced, cancelled, abandoned or uncollected"),
     TIME("at", Problem, at_ms, .doc = "Of a 410: when it ended"),
-    TEXT("by", Problem, by, KEY_TEXT_MAX, .doc = "Of a 410: who ended it: a key's id, `lease`, or `control`"),
+    TEXT("by", Problem, by, KEY_TEXT_MAX,
+         .doc = "Of a 410: who ended it: a key's id, `lease`, `control`, or `coordinator` where time did"),
     TEXT("reason", Problem, reason, NOTE_MAX, .doc = "Of a 410: the operator's, if one was given"),
     JSON("holder", Problem, holder_json, .doc = "Who has the stack now, if known (Holder)"),
     INTEGER("generation", Problem, generation, .doc = "The fencing number it is held under now"),

@@ -95,6 +95,8 @@ static void add_schemas(Buffer *out) {
             buffer_add_char(out, ',');
         }
     }
+    add_schema(queued_fields.name, &queued_fields, out);
+    buffer_add_char(out, ',');
     add_schema(holder_fields.name, &holder_fields, out);
     buffer_add_char(out, ',');
     add_schema(problem_fields.name, &problem_fields, out);
@@ -184,6 +186,12 @@ static void add_responses(const OperationRow *row, Buffer *out) {
     buffer_add_text(out, ",\"responses\":{\"200\":{\"description\":\"Done.\",");
     add_content("application/json", row->answer->name, out);
     buffer_add_char(out, '}');
+    if ((row->flags & OPERATION_MAY_QUEUE) != 0) {
+        const OutcomeRow *queued = outcome_row(OUTCOME_QUEUED);
+        buffer_printf(out, ",\"%d\":{\"description\":\"`%s`: %s.\",", queued->http_status, queued->code, queued->title);
+        add_content("application/json", queued_fields.name, out);
+        buffer_add_char(out, '}');
+    }
     Refusals refusals = {.count = 0};
     collect(&refusals, common_refusals);
     collect(&refusals, row->refusals);

@@ -18,14 +18,14 @@ const Outcome common_refusals[] = {
 };
 
 static const OperationRow operations[OP_COUNT] = {
-    [OP_REQUEST_STACK] = {"requestStack", "POST", SCOPE_AGENT, OPERATION_RPC_NEEDS_REQUEST, &request_stack_command,
-                          &granted_answer,
+    [OP_REQUEST_STACK] = {"requestStack", "POST", SCOPE_AGENT, OPERATION_RPC_NEEDS_REQUEST | OPERATION_MAY_QUEUE,
+                          &request_stack_command, &granted_answer,
                           REFUSALS(OUTCOME_NONE_AVAILABLE, OUTCOME_REQUEST_OVER, OUTCOME_REQUEST_MISMATCH),
                           "Gives you a stack for a branch: one that holds the branch already, else the one least "
                           "recently requested, else "
                           "a new one. Repeating it with the same requestId never takes a second stack."},
-    [OP_JOIN_REQUEST] = {"joinRequest", "POST", SCOPE_AGENT, 0, &join_request_command, &granted_answer,
-                         REFUSALS(OUTCOME_UNKNOWN_REQUEST, OUTCOME_REQUEST_OVER),
+    [OP_JOIN_REQUEST] = {"joinRequest", "POST", SCOPE_AGENT, OPERATION_MAY_QUEUE, &join_request_command,
+                         &granted_answer, REFUSALS(OUTCOME_UNKNOWN_REQUEST, OUTCOME_REQUEST_OVER),
                          "Answers what requestStack answers now for a requestId: how the other jobs of a workflow "
                          "share one stack, and how "
                          "a restarted client finds its own again. Never takes a stack."},

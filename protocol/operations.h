@@ -44,6 +44,7 @@ enum {
     OPERATION_RPC_NEEDS_REQUEST = 1u << 3, /* over nng `requestId` is required */
     OPERATION_NAMES_PROJECT = 1u << 4,     /* over the control socket the body's `project` says whose */
     OPERATION_ENDS_LEASES = 1u << 5,       /* refused only when the queue is full, not at ¾ */
+    OPERATION_MAY_QUEUE = 1u << 6,         /* 202 with queued_fields while its request waits */
 };
 
 typedef struct OperationRow {

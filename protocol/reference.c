@@ -133,6 +133,11 @@ static void add_operation(const OperationRow *row, Objects *objects, Buffer *out
     else
         buffer_add_text(out, "No fields; the body may be absent.\n\n");
     add_table(row->answer, false, objects, out);
+    if ((row->flags & OPERATION_MAY_QUEUE) != 0) {
+        remember(objects, &queued_fields);
+        buffer_printf(out, "While the request waits in line: %d with %s.\n\n", outcome_row(OUTCOME_QUEUED)->http_status,
+                      queued_fields.name);
+    }
     add_refusals(row, out);
 }
 

@@ -112,6 +112,20 @@ static void every_operation_of_http_is_there_and_no_other(void **state) {
     assert_int_equal(json_object_size(member(root, "paths")), offered);
 }
 
+static void who_waits_is_answered_as_it_says(void **state) {
+    (void)state;
+    OWN(json_decrefp) json_t *root = document();
+    static const char schema[] = "content application/json schema $ref";
+    static const char *const waiting[] = {"/requestStack", "/joinRequest"};
+    for (size_t i = 0; i < COUNT_OF(waiting); i++) {
+        json_t *responses = member(json_object_get(member(root, "paths"), waiting[i]), "post responses");
+        assert_string_equal(json_string_value(member(json_object_get(responses, "202"), schema)),
+                            "#/components/schemas/Queued");
+    }
+    assert_null(member(root, "paths /releaseStack post responses 202"));
+    assert_non_null(member(root, "components schemas Queued properties position"));
+}
+
 static void what_belongs_to_the_control_socket_is_left_out(void **state) {
     (void)state;
     OWN(json_decrefp) json_t *root = document();
@@ -235,6 +249,7 @@ int main(void) {
         cmocka_unit_test(the_head_names_version_and_ways_in),
         cmocka_unit_test(every_reference_resolves),
         cmocka_unit_test(every_operation_of_http_is_there_and_no_other),
+        cmocka_unit_test(who_waits_is_answered_as_it_says),
         cmocka_unit_test(what_belongs_to_the_control_socket_is_left_out),
         cmocka_unit_test(choices_that_are_never_sent_are_not_offered),
         cmocka_unit_test(required_fields_are_required_and_unknown_ones_refused_as_decoding_does),
