@@ -118,6 +118,15 @@ static int explain_fork(const GithubStep *step, Slice head) {
         buffer_text(&name));
 }
 
+int github_step_check_url(const GithubStep *step) {
+    if (step->inputs.agent.urls.count > 0)
+        return 0;
+    return agent_fail(
+        &step->agent, EXIT_USAGE,
+        "the input `url` is empty: it is the coordinator's address, https://stacks.example.org say. Is the "
+        "variable it names set for this repository?");
+}
+
 int github_step_check_key(const GithubStep *step) {
     const Agent *agent = &step->agent;
     OWN(arena_deinit) Arena texts;

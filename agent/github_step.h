@@ -22,6 +22,7 @@ void github_step_close(GithubStep *step);
 
 /* 0 when there is a key, else why there is none in this event, and how to go on: an exit code, said. */
 int github_step_check_key(const GithubStep *step) MUST_USE;
+int github_step_check_url(const GithubStep *step) MUST_USE;
 /* Hides a secret in all that is printed from here on. 0 | -errno. */
 int github_step_mask(const GithubStep *step, Slice secret) MUST_USE;
 /* A line to the runner: "group" with a title, "endgroup". */

@@ -176,8 +176,9 @@ static const Option release_options[] = {
      .kind = OPTION_TEXT,
      .offset = offsetof(AgentOptions, job_status),
      .doc =
-         "How the job ended. Anything but `success` makes an outcome of ok a dirty one, when HEAD was neither on the "
-         "stack before nor reported by `deployed`: its deploy may have been under way."},
+         "How the job ended. Anything but `success` makes an outcome of ok a dirty one, when HEAD was not on the stack "
+         "before and `deployed` was not called, or `changed` has said since that it is to be: a deploy may have been "
+         "under way."},
     {.flag = "--joined",
      .kind = OPTION_FLAG,
      .offset = offsetof(AgentOptions, is_joined_too),
@@ -277,11 +278,15 @@ static const Verb verbs[VERB_KEEP] = {
          "The command finds the stack in STACK_NAME, the lease's fencing number in STACK_GENERATION, and the commit "
          "that is on the stack, if known, in STACK_LAST_DEPLOYED_COMMIT. `stack-agent deployed` inside it means this "
          "stack. The key is not in its environment. What is left of its process group when it ends is stopped.\n\n"
-         "The exit code is the command's; 128 + N when signal N ended it; 76 when the lease was lost under it. Then, "
+         "The exit code is the command's; 128 + N when signal N ended it; 127 when it is not found, 126 when it cannot "
+         "be "
+         "run; 76 when the lease was lost under it. Then, "
          "and when the lease cannot be renewed in time, it is told to stop (TERM) and stopped (KILL) before somebody "
          "else can have the stack. A signal to this program is passed on; what does not end within 7 seconds of it, "
          "or within one of a second signal, is killed. The stack is released as dirty when the command failed or was "
-         "stopped with HEAD neither on the stack before nor reported by `deployed`, else as ok."},
+         "stopped and HEAD was not on the stack before nor `deployed` called, or `changed` has said since that it is "
+         "to "
+         "be; else as ok."},
     {.id = VERB_CLEAN,
      .path = "clean",
      .arguments = "-- COMMAND [ARGUMENT]…",

@@ -109,6 +109,14 @@ static int build_imported_key(const Admin *admin, Buffer *body) {
     ssize_t len = getline(&line, &capacity, admin->input);
     while (len > 0 && strchr(" \t\r\n", line[len - 1]) != NULL)
         line[--len] = '\0';
+    int more = len > 0 && isatty(fileno(admin->input)) != 1 ? getc(admin->input) : EOF;
+    while (more != EOF && strchr(" \t\r\n", more) != NULL)
+        more = getc(admin->input);
+    if (more != EOF) {
+        (void)fprintf(admin->errors, "%s: there is more than one line on stdin: one key is imported at a time\n",
+                      coordinator_program.name);
+        return EXIT_USAGE;
+    }
     if (len <= 0) {
         (void)fprintf(admin->errors, "%s: no key came on stdin: `key import PROJECT < FILE`\n",
                       coordinator_program.name);

@@ -224,17 +224,18 @@ static const Option import_options[] = {
 #define ARGUMENTS(words, least, most) .arguments = (words), .min_arguments = (least), .max_arguments = (most)
 
 static const Verb verbs[VERB_COUNT] = {
-    [VERB_SERVE] = {.id = VERB_SERVE,
-                    .path = "serve",
-                    OPTIONS(serve_options),
-                    .summary = "Run the coordinator.",
-                    .details =
-                        "Stays in the foreground and logs on stderr. Once it can serve it logs a line with the msg "
-                        "`ready` and the addresses that were bound, and tells systemd (Type=notify). SIGTERM and "
-                        "SIGINT finish what was accepted and exit 0, a second one exits at once; SIGHUP reads the "
-                        "certificate of --https again.\n\n"
-                        "The data folder is made if it is not there. It must not be writable by others, since who "
-                        "can open control.sock in it is admin."},
+    [VERB_SERVE] =
+        {.id = VERB_SERVE,
+         .path = "serve",
+         OPTIONS(serve_options),
+         .summary = "Run the coordinator.",
+         .details =
+             "Stays in the foreground and logs on stderr. Once it can serve it logs a line (level info) with the msg "
+             "`ready` and the addresses that were bound, and tells systemd (Type=notify). SIGTERM and "
+             "SIGINT finish what was accepted and exit 0, a second one exits at once; SIGHUP reads the "
+             "certificate of --https again.\n\n"
+             "The data folder is made if it is not there. It must not be writable by others, since who "
+             "can open control.sock in it is admin."},
     [VERB_PROJECT_CREATE] = {.id = VERB_PROJECT_CREATE,
                              .path = "project create",
                              ARGUMENTS("NAME", 1, 1),

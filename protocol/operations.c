@@ -94,7 +94,9 @@ static const OperationRow operations[OP_COUNT] = {
                           NO_REFUSALS, "Lists all projects by name."},
     [OP_DELETE_PROJECT] = {"deleteProject", "POST", SCOPE_ADMIN, OPERATION_NAMES_PROJECT, &project_command,
                            &message_answer, REFUSALS(OUTCOME_UNKNOWN_PROJECT, OUTCOME_IN_USE),
-                           "Deletes a project without stacks; its keys stop working."},
+                           "Deletes a project without stacks and without requests that wait; its keys stop working. "
+                           "One made again under its "
+                           "name goes on with its history."},
     [OP_CREATE_KEY] = {"createKey", "POST", SCOPE_ADMIN, OPERATION_NAMES_PROJECT, &create_key_command,
                        &key_created_answer, REFUSALS(OUTCOME_UNKNOWN_PROJECT), "Makes a key."},
     [OP_IMPORT_KEY] = {"importKey", "POST", SCOPE_ADMIN, OPERATION_NAMES_PROJECT, &import_key_command,

@@ -17,7 +17,9 @@ static int choose_commit(const Agent *agent, Worktree *worktree, Slice *commit) 
     buffer_init(&reason, REASON_MAX);
     *commit = slice_of(agent->options->commit);
     if (!slice_is_absent(*commit)) {
-        const char *wrong = commit->len > COMMIT_MAX ? "is too long" : rule_commit(*commit);
+        const char *wrong = commit->len > COMMIT_MAX            ? "is too long"
+                            : slice_equal_text(*commit, "HEAD") ? "is to be a hash: leave it out for HEAD's"
+                                                                : rule_commit(*commit);
         return wrong != NULL ? agent_fail(agent, EXIT_USAGE, "the commit of --commit %s", wrong) : 0;
     }
     CiJob job;

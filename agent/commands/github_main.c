@@ -82,6 +82,8 @@ static int prepare(MainStep *step) {
     const Agent *agent = &step->github.agent;
     int r = check_inputs(step);
     if (r == 0)
+        r = github_step_check_url(&step->github);
+    if (r == 0)
         r = github_step_check_key(&step->github);
     if (r == 0)
         r = session_open(&step->session, agent, SLICE_ABSENT, SLICE_ABSENT);

@@ -130,7 +130,9 @@ int command_github_release(const Agent *agent) {
     const char *wrong = rule_request_id(request_id);
     if (wrong != NULL)
         return agent_fail(own, EXIT_USAGE, "the input `request-id` %s", wrong);
-    r = github_step_check_key(&step.github);
+    r = github_step_check_url(&step.github);
+    if (r == 0)
+        r = github_step_check_key(&step.github);
     if (r == 0)
         r = session_open(&step.session, own, SLICE_ABSENT, SLICE_ABSENT);
     if (r == 0)

@@ -85,6 +85,7 @@ static void avoid_crowd(Acceptor *a) {
             quietest = server;
     }
     a->current = quietest;
+    a->empty_ticks[place_of(a, quietest)] = 0;
     if (atomic_load(&quietest->waiters) < a->context->limits.crowd || count >= HTTP_CROWDS_MAX)
         return;
     Buffer reason;

@@ -164,11 +164,15 @@ int decide_create_project(Task *t) {
 static int find_left_dirty(Task *t, const ProjectRow *project, Slice *words) {
     Choice choice;
     *words = slice_of("");
-    if (project->is_cleaning || !t->set->project.is_cleaning)
+    if (project->is_cleaning || !t->set->project.is_cleaning || project->stack_count == 0)
         return DECISION_DONE;
     int r = grant_choose(t->set, PURPOSE_CLEAN, NULL, &choice);
-    if (r == CHOICE_NONE)
+    if (r == CHOICE_NONE) { /* but it may rest after a loss, or be in a cleaner's hands */
+        *words =
+            slice_of("; a stack that is being cleaned, or rests after a lost lease, may still come to be dirty: then "
+                     "nobody gets it before `stack restore`, or a last `stack-agent clean`");
         return DECISION_DONE;
+    }
     if (r != 0)
         return r == CHOICE_NEEDS_ROWS ? DECISION_NEEDS_ROWS : r;
     *words = arena_printf(t->set->arena,
@@ -212,9 +216,12 @@ static int check_project_is_empty(Task *t) {
                                         "end the leases by `stack release --now`",
                                         project->leased_count));
     if (project->queued_count > 0)
-        return task_refuse(
-            t, OUTCOME_IN_USE, "project",
-            arena_printf(t->set->arena, "%" PRId64 " requests wait in the project's queue", project->queued_count));
+        return task_refuse(t, OUTCOME_IN_USE, "project",
+                           arena_printf(t->set->arena,
+                                        "requests wait in the project's queue (%" PRId64
+                                        "): cancel their jobs; those nobody asks for "
+                                        "any more are over after ten minutes",
+                                        project->queued_count));
     if (project->stack_count > 0)
         return task_refuse(t, OUTCOME_IN_USE, "project",
                            arena_printf(t->set->arena,

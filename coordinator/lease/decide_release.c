@@ -27,8 +27,7 @@ static int find_lease(Task *t, RequestSlot **out) {
     /* The request may have been granted anew since, or after an old backup was restored its ticket be another one's; a
      * generation never comes again. */
     if (request == NULL || request->row.generation != lease->generation)
-        return request != NULL && request->row.why == WHY_UNCOLLECTED ? refuse_taken_back(t, &request->row)
-                                                                      : refuse_forgotten(t);
+        return request != NULL && request->row.from_queue ? refuse_taken_back(t, &request->row) : refuse_forgotten(t);
     /* A request back in the queue has no stack: its grant was taken back. */
     bool names_stack = t->command->operation != OP_RENEW_LEASE;
     if (names_stack && !slice_equal(request->row.stack_name, t->command->stack_name))

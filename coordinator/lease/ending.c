@@ -191,13 +191,17 @@ int refuse_forgotten(Task *t) {
 }
 
 int refuse_taken_back(Task *t, const RequestRow *row) {
+    bool is_back = row->state == REQUEST_QUEUED && row->why == WHY_UNCOLLECTED; /* when it was is known only so long */
+    Slice when =
+        is_back ? arena_printf(t->set->arena, " at %.*s", SLICE_PRINT(task_date(t, row->ended_ms))) : slice_of("");
+    Slice then = slice_of(is_back ? "; repeat requestStack with its requestId: it kept its place in the queue" : "");
     int r = task_refuse(t, OUTCOME_LEASE_LOST, NULL,
                         arena_printf(t->set->arena,
-                                     "this grant was taken back at %.*s, because no renewal had collected it; repeat "
-                                     "requestStack with its requestId: it kept its place in the queue",
-                                     SLICE_PRINT(task_date(t, row->ended_ms))));
+                                     "this grant was taken back%.*s, because no renewal had collected it%.*s",
+                                     SLICE_PRINT(when), SLICE_PRINT(then)));
     t->answer->why = slice_of(request_why_names[WHY_UNCOLLECTED]);
-    t->answer->at_ms = row->ended_ms;
+    if (is_back)
+        t->answer->at_ms = row->ended_ms;
     return r;
 }
 

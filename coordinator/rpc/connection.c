@@ -194,6 +194,7 @@ static bool enter(Connections *all, Connection *c) {
     if (silent != NULL)
         silent->refs++;
     if (has_place) {
+        c->moved_ms = clock_boot_ms(clock_system());
         c->next = all->first;
         if (all->first != NULL)
             all->first->previous = c;

@@ -29,6 +29,7 @@ typedef struct Connection {
     /* The reader's. */
     bool has_hello;
     size_t read_size;
+    int64_t frame_ms; /* when a frame was there in part first; 0: none is */
     Buffer in;
     /* Under the lock. */
     size_t refs;

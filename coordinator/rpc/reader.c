@@ -7,7 +7,7 @@
 #include "rpc/call.h"
 
 #define HELLO_TIMEOUT_MS 10000
-#define FRAME_TIMEOUT_MS 30000 /* for the next bytes of one that has begun */
+#define FRAME_TIMEOUT_MS 30000 /* to be whole, once it has begun */
 
 typedef enum Step { STEP_ON, STEP_READ, STEP_PAUSE, STEP_CLOSE } Step;
 
@@ -34,6 +34,17 @@ static Step take_frame(Connection *c, Slice bytes, size_t *taken) {
     return step_after[call_start(c, (Slice){.ptr = bytes.ptr + head, .len = (size_t)length})];
 }
 
+/* A frame that has begun is to be whole in time, however its bytes come. */
+static nng_duration frame_patience_ms(Connection *c) {
+    int64_t now_ms = clock_boot_ms(clock_system());
+    if (c->in.len == 0)
+        return NNG_DURATION_INFINITE;
+    if (c->frame_ms == 0)
+        c->frame_ms = now_ms;
+    int64_t left_ms = c->frame_ms + FRAME_TIMEOUT_MS - now_ms;
+    return left_ms > 1 ? (nng_duration)left_ms : 1;
+}
+
 void reader_read(Connection *c) {
     char *room = buffer_reserve(&c->in, c->read_size);
     if (room == NULL) {
@@ -43,8 +54,7 @@ void reader_read(Connection *c) {
     }
     nng_iov iov = {.iov_buf = room, .iov_len = c->read_size};
     (void)nng_aio_set_iov(c->reading, 1, &iov);
-    nng_duration patience_ms = c->in.len > 0 ? FRAME_TIMEOUT_MS : NNG_DURATION_INFINITE;
-    nng_aio_set_timeout(c->reading, c->has_hello ? patience_ms : HELLO_TIMEOUT_MS);
+    nng_aio_set_timeout(c->reading, c->has_hello ? frame_patience_ms(c) : HELLO_TIMEOUT_MS);
     connection_start(c, nng_stream_recv, c->reading);
 }
 
@@ -59,6 +69,8 @@ void reader_go_on(Connection *c) {
     }
     memmove(c->in.data, c->in.data + used, c->in.len - used);
     c->in.len -= used;
+    if (used > 0)
+        c->frame_ms = 0;
     if (c->in.len == 0 && c->in.capacity > CONNECTION_BUFFER_KEPT)
         buffer_deinit(&c->in);
     connection_send(c);

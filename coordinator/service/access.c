@@ -109,6 +109,9 @@ static Access resolve_key(const Gate *gate, Work *w) {
 }
 
 static Access resolve_control(Work *w) {
+    if (w->row->scope != SCOPE_ADMIN && (w->row->flags & OPERATION_NAMES_PROJECT) == 0)
+        return refuse(w, OUTCOME_UNKNOWN_OPERATION, NULL,
+                      (Slice)SLICE_LITERAL("this operation is a job's: it needs a key, over HTTP or nng"));
     w->command.scope = SCOPE_ADMIN;
     w->command.asker = (Slice)SLICE_LITERAL("control");
     if ((w->row->flags & OPERATION_NAMES_PROJECT) != 0) {

@@ -59,6 +59,8 @@ static Work *step_backup(Chores *c) {
         (void)work_answer(work, &answer);
     } else if (r == -EEXIST) {
         work_refuse(work, OUTCOME_EXISTS, "path", (Slice)SLICE_LITERAL("there is a file already: name another"));
+    } else if (r < 0 && r != -ENOMEM && r != -ENOTSUP && r != -EIO && r != -ENOSPC) {
+        work_refuse(work, OUTCOME_VALIDATION, "path", slice_of(store_reason(c->o.store)));
     } else if (r == -ENOTSUP) {
         work_refuse(work, OUTCOME_WRONG_STATE, NULL, slice_of(store_reason(c->o.store)));
     } else {

@@ -57,7 +57,7 @@ def test_a_key_that_opens_nothing_and_a_url_where_nobody_is(runner):
     nobody = runner.job(runner.uses(url="http://127.0.0.1:1", wait="0"))
     assert nobody.ended("stack")["code"] == 69
     nowhere = runner.job(runner.uses(url=""))
-    assert nowhere.ended("stack")["code"] == 64 and "no coordinator is named" in nowhere.commands("error")[0]
+    assert nowhere.ended("stack")["code"] == 64 and "the input `url` is empty" in nowhere.commands("error")[0]
 
 
 def test_inputs_that_are_none_are_errors_that_name_them(runner, project):

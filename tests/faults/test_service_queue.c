@@ -111,6 +111,23 @@ static void room_for_many_is_given_in_a_few_loads(void **state) {
     assert_in_range(loads, 1, LOADS_MAX);
 }
 
+static void what_jobs_do_is_not_done_over_the_control_socket(void **state) {
+    House *h = *state;
+    static const OperationId jobs[] = {
+        OP_REQUEST_STACK, OP_JOIN_REQUEST,      OP_CANCEL_REQUEST,          OP_RENEW_LEASE,
+        OP_RELEASE_STACK, OP_DELETE_LAST_STACK, OP_SET_LAST_DEPLOYED_COMMIT};
+    for (size_t i = 0; i < COUNT_OF(jobs); i++) {
+        Reply refused = control(h, jobs[i],
+                                "{\"project\":\"shop\",\"requestId\":\"request-id-of-a-0001\",\"stackName\":\"test-1\","
+                                "\"lease\":\"x\",\"lastDeployedCommit\":\"c1\"}");
+        if (jobs[i] == OP_SET_LAST_DEPLOYED_COMMIT) /* which knows no `project`, and says so */
+            assert_int_equal(refused.status, 400);
+        else
+            assert_string_equal(text(refused, "code"), "unknown-operation");
+        (void)forget(refused);
+    }
+}
+
 static void who_cannot_be_recognised_does_not_wait(void **state) {
     House *h = *state;
     (void)lease_of(request(h, 'a', 600, 0));
@@ -175,6 +192,30 @@ static void a_stack_nobody_came_for_is_as_it_was(void **state) {
     assert_string_equal(after.branch, "feat/a");
     assert_string_equal(after.commit, "c1");
     assert_string_equal(after.requested, before.requested);
+}
+
+static void assert_uncollected(Reply reply, bool has_date) {
+    assert_int_equal(reply.status, 410);
+    assert_string_equal(text(reply, "why"), "uncollected");
+    assert_int_equal(json_object_get(reply.body, "at") != NULL, has_date);
+    (void)forget(reply);
+}
+
+/* Also once his request is over, by whatever cause. */
+static void who_came_too_late_for_his_grant_hears_so(void **state) {
+    House *h = *state;
+    Call waiting;
+    Lease first = lease_of(request(h, 'a', 600, 0));
+    wait_for(h, &waiting, 'b', 600, 25);
+    EXPECT(release(h, &first, "ok"), 200);
+    Lease late = lease_of(finish(&waiting));
+    pass(h, 21);
+    assert_uncollected(renew(h, &late), true);
+    EXPECT(ask(h, OP_CANCEL_REQUEST, "{\"requestId\":\"request-id-of-b-0001\"}"), 200);
+    assert_uncollected(renew(h, &late), false);
+    Reply over = renew(h, &first);
+    assert_string_equal(text(over, "why"), "released");
+    (void)forget(over);
 }
 
 static const char *plain_body(char *out, char id) {
@@ -431,9 +472,11 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(whatever_makes_room_serves_who_waits),
         TEST(room_for_many_is_given_in_a_few_loads),
+        TEST(what_jobs_do_is_not_done_over_the_control_socket),
         TEST(who_cannot_be_recognised_does_not_wait),
         TEST(who_waits_with_a_key_that_is_revoked_is_turned_away_at_once),
         TEST(a_stack_nobody_came_for_is_as_it_was),
+        TEST(who_came_too_late_for_his_grant_hears_so),
         TEST(a_plain_grant_is_collected_by_its_answer),
         TEST(a_plain_grant_nobody_heard_of_goes_to_the_next),
         TEST(who_is_not_heard_of_is_passed_over_and_keeps_a_place_for_ten_minutes),

@@ -710,6 +710,13 @@ def test_a_path_before_the_operations_is_kept(job, daemon):
 # ---- secrets ----
 
 
+def test_the_commit_that_is_deployed_is_a_hash(job, project):
+    job.succeeds("request")
+    refused = job("deployed", "--commit", "HEAD")
+    assert refused.returncode == 64 and "leave it out" in refused.stderr
+    assert "lastDeployedCommit" not in project.stacks["test-1"]
+
+
 def test_git_dir_names_the_repository_as_it_does_for_git(job, tmp_path):
     """Git sets it for its hooks."""
     other = tmp_path / "other"

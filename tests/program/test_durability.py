@@ -186,6 +186,8 @@ def test_a_backup_taken_under_load_is_whole(start, tmp_path):
     coordinator.admin("backup", str(copy))
     again = coordinator.admin("backup", str(copy), check=False)
     assert again.returncode != 0 and "already" in again.stderr
+    nowhere = coordinator.admin("backup", str(tmp_path / "none" / "stacks.db"), check=False)
+    assert nowhere.returncode == 64 and "No such file" in nowhere.stderr, "no fault of the daemon's"
     coordinator.kill()
     for worker in workers:
         worker.join()

@@ -160,7 +160,7 @@ def test_who_switches_cleaning_off_hears_what_stays_dirty(coordinator):
     assert switch("off") == "Project shop updated\n"  # it was off
     coordinator.admin("stack", "restore", "shop", "test-1")
     switch("on")
-    assert switch("off") == "Project shop updated\n"
+    assert "that is being cleaned, or rests" in switch("off")  # it can come to be dirty yet
 
 
 def test_who_took_a_stack_from_whom_is_readable(coordinator):

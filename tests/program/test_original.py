@@ -115,6 +115,9 @@ def test_a_key_that_is_a_prefix_of_another_sees_nothing_of_it(coordinator):
     coordinator.project("long")
     coordinator.admin("key", "import", "short", stdin="the-old-key\n")
     coordinator.admin("key", "import", "long", stdin="the-old-key-of-another\n")
+    two = coordinator.admin("key", "import", "short", stdin="one-old-key\nanother-old-key\n", check=False)
+    assert two.returncode == 64 and "one key" in two.stderr
+    assert coordinator.http("one-old-key").call("listStacks").status == 401
     coordinator.http("the-old-key-of-another").call("requestStack", {"branch": "x"})
     assert coordinator.http("the-old-key").call("listStacks").body == {"stacks": []}
 
