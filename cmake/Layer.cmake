@@ -48,4 +48,20 @@ function(so_program name)
     target_include_directories(${name} PRIVATE "${CMAKE_BINARY_DIR}/include/${arg_LAYER}")
     target_link_libraries(${name} PRIVATE so_${arg_LAYER})
     install(TARGETS ${name} RUNTIME)
+    if(NOT CMAKE_CROSSCOMPILING)
+        so_install_words(${name} man man/man1 ${name}.1)
+        so_install_words(${name} "completion;bash" bash-completion/completions ${name})
+        so_install_words(${name} "completion;zsh" zsh/site-functions _${name})
+        so_install_words(${name} "completion;fish" fish/vendor_completions.d ${name}.fish)
+    endif()
+endfunction()
+
+# What the program itself says becomes a file below share/.
+function(so_install_words name words folder file)
+    install(CODE "
+        set(folder \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/share/${folder}\")
+        message(STATUS \"Installing: \${folder}/${file}\")
+        file(MAKE_DIRECTORY \"\${folder}\")
+        execute_process(COMMAND $<TARGET_FILE:${name}> ${words} OUTPUT_FILE \"\${folder}/${file}\"
+                        COMMAND_ERROR_IS_FATAL ANY)")
 endfunction()

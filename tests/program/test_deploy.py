@@ -86,6 +86,26 @@ def test_the_image_is_built_without_what_tests_need(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_what_is_installed_has_its_manual_and_completions(tmp_path):
+    done = subprocess.run(
+        ["cmake", "--install", COORDINATOR.parent.parent, "--prefix", "/usr"],
+        capture_output=True, text=True, check=False, env={**os.environ, "DESTDIR": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    usr = tmp_path / "usr"
+    for name in ("stack-agent", "stack-coordinator"):
+        assert os.access(usr / "bin" / name, os.X_OK)
+        assert (usr / f"share/man/man1/{name}.1").read_text(encoding="utf-8").startswith(".")
+        for folder, file in (
+            ("bash-completion/completions", name),
+            ("zsh/site-functions", f"_{name}"),
+            ("fish/vendor_completions.d", f"{name}.fish"),
+        ):
+            assert name in (usr / "share" / folder / file).read_text(encoding="utf-8")
+    page = re.search(r"Documentation=man:(\S+)\((\d)\)", (DEPLOY / "stack-coordinator.service").read_text())
+    assert (usr / f"share/man/man{page[2]}/{page[1]}.{page[2]}").is_file()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
 def test_a_backup_that_only_the_daemon_sees_is_none(tmp_path):
     """As below PrivateTmp= or in a container."""

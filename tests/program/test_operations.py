@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import re
 import shutil
 import socket
@@ -10,6 +11,8 @@ import subprocess
 
 import pytest
 from programs import AGENT, COORDINATOR, Coordinator, request_id
+
+SOURCE = pathlib.Path(__file__).parents[2]
 
 
 def test_pages(coordinator):
@@ -48,6 +51,20 @@ def test_metrics_are_clean_and_count(coordinator, tmp_path):
     assert 'stack_coordinator_stacks{state="available"} 1' in page.text
     assert 'stack_coordinator_build_info{version="' in page.text
     assert re.search(r"stack_coordinator_batch_operations_count [1-9]", page.text)
+
+
+def test_what_is_to_be_watched_is_explained(coordinator):
+    """docs/operating.md names what there is, and the rules for Prometheus stand on nothing else."""
+    page = coordinator.http(coordinator.project()).raw("GET", "/metrics").text
+    there = set(re.findall(r"^# TYPE (\S+)", page, re.M))
+    assert there == set(
+        re.findall(r"^\| `(stack_coordinator_\w+)` \|", (SOURCE / "docs/operating.md").read_text(), re.M)
+    )
+    rules = SOURCE / "deploy/alerts.yml"
+    checked = subprocess.run(["promtool", "check", "rules", rules], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    used = set(re.findall(r"stack_coordinator_\w+", rules.read_text()))
+    assert used and {name.removesuffix("_bucket") for name in used} <= there
 
 
 def test_gauges_are_right_after_a_restart(coordinator):
