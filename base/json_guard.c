@@ -48,7 +48,9 @@ static bool is_deeper_than(Slice text, unsigned max_depth) {
 static void explain(const json_error_t *error, JsonProblem *problem) {
     OWN(buffer_deinit) Buffer detail;
     buffer_init(&detail, sizeof problem->detail * 8);
-    log_add_printable(&detail, slice_of(error->text));
+    bool is_nul =
+        json_error_code(error) == json_error_null_character; /* of which it tells how its programmer allows it */
+    log_add_printable(&detail, slice_of(is_nul ? "a text holds \\u0000" : error->text));
     const char *text = buffer_text(&detail);
     (void)snprintf(problem->detail, sizeof problem->detail, "%s", text != NULL ? text : "not valid JSON");
 }
