@@ -15,8 +15,11 @@
 
 int dotenv_remove(const char *path) {
     struct stat about;
-    bool is_ours = lstat(path, &about) == 0 && S_ISREG(about.st_mode);
-    return is_ours && unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+    if (lstat(path, &about) < 0 || !S_ISREG(about.st_mode) || unlink(path) == 0 || errno == ENOENT)
+        return 0;
+    /* In a folder that may not be written, or mounted by itself. */
+    OWN(closep) int fd = open(path, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    return fd < 0 ? -errno : 0;
 }
 
 int dotenv_write(const char *path, const LeaseState *lease) {

@@ -258,21 +258,23 @@ static bool has_braces(Slice pattern) {
     return false;
 }
 
-/* "src/ docs/": every word of it looks like a pattern of its own. */
+/* "src/ docs/": every word of it is a folder or has a star. */
 static bool has_several(Slice pattern) {
     size_t words = 1;
-    bool is_like_one = false;
+    bool has_star = false;
+    char before = ' ';
     for (size_t at = 0; at < pattern.len; at += token_at(pattern, at).len) {
         char c = pattern.ptr[at];
         if (c == ' ' || c == '\t') {
-            if (!is_like_one)
+            if (!has_star && before != '/')
                 return false;
             words++;
-            is_like_one = false;
+            has_star = false;
         }
-        is_like_one |= c == '/' || c == '*';
+        has_star |= c == '*';
+        before = c;
     }
-    return words > 1 && is_like_one;
+    return words > 1 && (has_star || before == '/');
 }
 
 static bool leads_out(Slice pattern) {

@@ -347,12 +347,21 @@ int grant_request(Session *session, const StateFolder *folder, StopSignals *sign
     return r;
 }
 
-/* This job's own lease, if its folder has it: joining it again must not make it somebody else's. */
-static bool is_our_own(const StateFolder *folder, Slice request_id) {
+/* This job's lease, if its folder has it already: joining again must not make it somebody else's, nor forget what was done
+ * with it. 0 | -ENOMEM */
+static int take_noted(const StateFolder *folder, Grant *grant) {
     OWN(lease_state_deinit) LeaseState noted = LEASE_STATE_EMPTY;
     OWN(buffer_deinit) Buffer unsaid;
+    LeaseState *state = &grant->state;
     buffer_init(&unsaid, REASON_MAX);
-    return lease_state_load(folder, request_id, &noted, &unsaid) == 0 && !noted.is_joined;
+    bool is_noted = lease_state_load(folder, grant->request_id, &noted, &unsaid) == 0;
+    state->is_joined = !is_noted || noted.is_joined;
+    if (!is_noted)
+        return 0;
+    state->is_deployed = noted.is_deployed;
+    state->is_deploy_needed = noted.is_deploy_needed;
+    int r = arena_copy(&grant->texts, noted.paths, &state->paths);
+    return r == 0 ? arena_copy(&grant->texts, noted.commit, &state->commit) : r;
 }
 
 int grant_join(Session *session, const StateFolder *folder, StopSignals *signals, Grant *grant) {
@@ -364,7 +373,8 @@ int grant_join(Session *session, const StateFolder *folder, StopSignals *signals
     command.holder = grant->job.holder;
     Line line = line_of(agent, signals);
     int r;
-    grant->state.is_joined = !is_our_own(folder, grant->request_id);
+    if (take_noted(folder, grant) != 0)
+        return -ENOMEM;
     do {
         r = line_wait(session, &command, &line, &grant->reply);
         if (r == 0 && grant->reply.outcome != OUTCOME_DONE) {

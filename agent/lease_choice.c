@@ -1,6 +1,8 @@
 /* Requests without an answer have no stack and are never meant. */
 #include "agent/lease_choice.h"
 
+#include <string.h>
+
 #include "agent/give_back.h"
 #include "agent/limits.h"
 #include "agent/print.h"
@@ -33,14 +35,21 @@ static bool may_live(const LeaseState *lease) {
     return !lease->is_left && slice_is_absent(lease->lost_why);
 }
 
+/* Generations are by the clock that told when the other was lost. */
+static bool was_got_after_loss(const LeaseState *lease, const LeaseState *lost) {
+    char when[CLOCK_ISO_SIZE];
+    clock_format_iso(lease->generation != FIELD_ABSENT ? lease->generation : 0, when);
+    return lost->lost_at.len == strlen(when) && slice_compare(slice_of(when), lost->lost_at) > 0;
+}
+
 /* What an earlier shell left to run out is not meant where there is anything that lives, nor what was lost where another one
- * was got after it. */
+ * was got after that. */
 static bool is_outdone(const LeaseStates *leases, Slice name, const LeaseState *lease) {
     if (!is_latest(leases, lease))
         return true;
     for (size_t i = 0; i < leases->count && !may_live(lease); i++) {
         const LeaseState *other = &leases->items[i];
-        bool is_in_place = lease->is_left || other->generation > lease->generation;
+        bool is_in_place = lease->is_left || was_got_after_loss(other, lease);
         if (is_in_place && is_meant(other, name) && may_live(other) && is_latest(leases, other))
             return true;
     }

@@ -51,6 +51,7 @@
 #define KEY_CACHE_MAX 16384              /* keys and projects known without asking the store */
 #define SNAPSHOT_MAX 1024                /* projects whose rendered list is kept */
 #define SNAPSHOT_BYTES_MAX (1024 * 1024) /* … if it is no longer than this */
+#define LIST_SHORT_MAX 100               /* rows of a list that is never refused for its length */
 #define LISTS_BYTES_MAX                                                                                                \
     ((size_t)128 << 20)      /* of lists in memory, kept or on their way to who asked; of the kept ones half */
 #define FAILED_AUTH_BURST 60 /* failed authentications of one address before 429 */
@@ -67,7 +68,7 @@
 #define RPC_CALLS_KEPT 64  /* of them never wait for a stack */
 #define RPC_OWED_MAX                                                                                                   \
     ((size_t)4 << 20) /* bytes of answers a connection is owed, lists as if they were as long as may be */
-#define RPC_UNSENT_MAX ((size_t)64 << 20) /* … of all connections together */
+#define RPC_UNSENT_MAX ((size_t)64 << 20) /* … all of them together, before lists are refused */
 #define RPC_ENVELOPE_MAX 4096             /* what op and key may add to a body */
 #define DRAIN_FLUSH_MS 5000
 
@@ -86,7 +87,8 @@
 #define FLUSH_SLOTS 128     /* 4 KB each: then the log is brought into the tables, between two batches */
 #define LOG_SLOTS_MAX 16384 /* 64 MB: so long the log may grow while that fails */
 #define CHANGES_MAX                                                                                                    \
-    (32 * 1024 * 1024) /* bytes of one transaction in the log: BATCH_MAX operations take a tenth at most */
+    (32 * 1024 *                                                                                                       \
+     1024) /* bytes of one transaction in the log: BATCH_MAX operations take a tenth at most, thousands of a queue may want more */
 
 /* How long the shared store may take, and what one statement may be. Some are told to the server too. */
 #define STORE_URL_MAX 4096

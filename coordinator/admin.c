@@ -100,30 +100,46 @@ static int build_key(const Admin *admin, Buffer *body) {
     return 0;
 }
 
+static Slice trimmed(Slice text) {
+    while (text.len > 0 && strchr(" \t\r\n", text.ptr[text.len - 1]) != NULL)
+        text.len--;
+    while (text.len > 0 && strchr(" \t\r\n", text.ptr[0]) != NULL)
+        text = (Slice){.ptr = text.ptr + 1, .len = text.len - 1};
+    return text;
+}
+
+/* Up to its end, and what came along: nobody waits for more, which a pipe that stays open would not bring. */
+static Slice read_first_line(FILE *input, char *text, size_t size) {
+    size_t len = 0;
+    while (len + 1 < size && memchr(text, '\n', len) == NULL) {
+        ssize_t got = read(fileno(input), text + len, size - 1 - len);
+        if (got == 0 || (got < 0 && errno != EINTR))
+            break;
+        len += got > 0 ? (size_t)got : 0;
+    }
+    return (Slice){.ptr = text, .len = len};
+}
+
 /* The key comes by stdin: arguments can be read by everybody on the machine. */
 static int build_imported_key(const Admin *admin, Buffer *body) {
     if (isatty(fileno(admin->input)) == 1)
         (void)fputs("The key, then Enter: ", admin->errors);
-    OWN(freep) char *line = NULL;
-    size_t capacity = 0;
-    ssize_t len = getline(&line, &capacity, admin->input);
-    while (len > 0 && strchr(" \t\r\n", line[len - 1]) != NULL)
-        line[--len] = '\0';
-    int more = len > 0 && isatty(fileno(admin->input)) != 1 ? getc(admin->input) : EOF;
-    while (more != EOF && strchr(" \t\r\n", more) != NULL)
-        more = getc(admin->input);
-    if (more != EOF) {
+    char text[4096];
+    Slice rest = read_first_line(admin->input, text, sizeof text), line = rest;
+    if (slice_split(&rest, '\n', &line) && trimmed(rest).len > 0) {
         (void)fprintf(admin->errors, "%s: there is more than one line on stdin: one key is imported at a time\n",
                       coordinator_program.name);
         return EXIT_USAGE;
     }
-    if (len <= 0) {
+    line = trimmed(line);
+    if (line.len == 0) {
         (void)fprintf(admin->errors, "%s: no key came on stdin: `key import PROJECT < FILE`\n",
                       coordinator_program.name);
         return EXIT_USAGE;
     }
+    text[line.ptr - text + (ptrdiff_t)line.len] = '\0';
     (void)build_key(admin, body);
-    add_text(body, "secret", line);
+    add_text(body, "secret", line.ptr);
     return 0;
 }
 

@@ -125,14 +125,6 @@ static int get_stack(MainStep *step) {
     return r == 0 && is_kept ? keeper_start(agent, &step->folder, &step->grant.state, &step->job) : r;
 }
 
-static int find_need(MainStep *step) {
-    const LeaseState *state = &step->grant.state;
-    int r = deploy_need_find(&step->github.agent, state->last_deployed_commit, state->paths, &step->need);
-    if (r == 0 && step->need.is_needed)
-        deploy_need_note(&step->github.agent, &step->folder, state->request_id);
-    return r;
-}
-
 /* ---- telling ---- */
 
 /* Whatever the action's folder is called in a job's container: the runner's folder for temporary files is in each. */
@@ -295,11 +287,14 @@ static int run(const Agent *outer, MainStep *step) {
     if (r == 0)
         r = get_stack(step);
     if (r == 0)
-        r = find_need(step);
+        r = deploy_need_find(&step->github.agent, step->grant.state.last_deployed_commit,
+                             slice_of(step->github.inputs.paths), &step->need);
     if (r == 0)
         r = tell_later_steps(step);
     if (r != 0)
         return r;
+    if (step->need.is_needed)
+        deploy_need_note(&step->github.agent, &step->folder, step->grant.state.request_id);
     tell_people(step);
     int number = stop_signals_take(&step->signals);
     return number != 0 ? EXIT_SIGNAL + number : 0;

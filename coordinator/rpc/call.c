@@ -36,6 +36,7 @@ void call_end(Call *call) {
         call->next->previous = call->previous;
     all->calls--;
     c->lists -= call->is_list;
+    all->lists -= call->is_list;
     if (all->paused > 0) {
         all->must_resume = true;
         connections_tell_sender(all);
@@ -128,16 +129,27 @@ static bool admit(Call *call) {
     return is_admitted;
 }
 
+/* Lists that nobody takes leave no room for more of them, and for nothing else. False: it is answered so. */
+static bool admit_list(Call *call) {
+    Connection *c = call->connection;
+    Connections *all = c->all;
+    if (!operation_lists(call->message.op))
+        return true;
+    (void)pthread_mutex_lock(&all->lock);
+    call->is_list = all->unsent + all->lists * RPC_ANSWER_MAX < RPC_UNSENT_MAX;
+    c->lists += call->is_list;
+    all->lists += call->is_list;
+    (void)pthread_mutex_unlock(&all->lock);
+    if (!call->is_list)
+        service_refuse(call->message.op, OUTCOME_STORE_UNAVAILABLE, NULL,
+                       "lists that were asked for and are not read yet fill the memory for lists: repeat in a moment");
+    return call->is_list;
+}
+
 /* The last calls never wait: requests that end a wait must find room. */
 static void submit(Call *call) {
     Connections *all = call->connection->all;
     Operation *op = call->message.op;
-    if (operation_lists(op)) {
-        (void)pthread_mutex_lock(&all->lock);
-        call->is_list = true;
-        call->connection->lists++;
-        (void)pthread_mutex_unlock(&all->lock);
-    }
     if (operation_may_wait(op)) {
         (void)pthread_mutex_lock(&all->lock);
         call->is_waiter = true;
@@ -162,7 +174,7 @@ CallStart call_start(Connection *c, Slice message) {
         free(call);
         return CALL_NO_ROOM;
     }
-    if (message_open(&call->message, &c->all->shared, message, slice_of(c->address), call)) {
+    if (message_open(&call->message, &c->all->shared, message, slice_of(c->address), call) || !admit_list(call)) {
         answer(call);
         call_end(call);
     } else {

@@ -35,9 +35,8 @@ void connections_note_rest(Connections *all) {
 }
 
 bool connection_has_room(const Connection *c) {
-    const Connections *all = c->all;
     size_t owed = c->out.len + c->sent.len + c->lists * RPC_ANSWER_MAX;
-    return all->calls < RPC_CALLS_MAX && owed < RPC_OWED_MAX && all->unsent < RPC_UNSENT_MAX;
+    return c->all->calls < RPC_CALLS_MAX && owed < RPC_OWED_MAX;
 }
 
 void connection_close(Connection *c) {
@@ -151,7 +150,7 @@ static void sent(void *arg) {
         buffer_deinit(&c->sent);
     else
         buffer_clear(&c->sent);
-    if (all->paused > 0) {
+    if (c->is_paused) {
         all->must_resume = true;
         connections_tell_sender(all);
     }

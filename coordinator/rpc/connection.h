@@ -52,8 +52,8 @@ struct Connections {
     pthread_cond_t changed; /* for who waits for rest */
     Connection *first;
     size_t count, paused;
-    size_t calls, waiters; /* under way; of which may come to wait for a stack */
-    size_t unsent;         /* bytes of answers */
+    size_t calls, waiters, lists; /* under way; of which may come to wait for a stack; of which are lists */
+    size_t unsent;                /* bytes of answers */
     int64_t last_sent_ms;
     Operation *first_answered, *last_answered;
     Connection *dead;

@@ -45,6 +45,15 @@ static Work *give_up_backup(Chores *c) {
     return work;
 }
 
+/* The caller's mistake, and nothing that is wrong with the coordinator. */
+static bool is_bad_path(int result) {
+    static const int errors[] = {ENOENT, ENOTDIR, EISDIR, EACCES, EPERM, EROFS, ENAMETOOLONG, ELOOP, EINVAL};
+    for (size_t i = 0; i < COUNT_OF(errors); i++)
+        if (result == -errors[i])
+            return true;
+    return false;
+}
+
 static Work *step_backup(Chores *c) {
     char path[4096];
     (void)snprintf(path, sizeof path, "%.*s", SLICE_PRINT(c->backup->command.path));
@@ -59,7 +68,7 @@ static Work *step_backup(Chores *c) {
         (void)work_answer(work, &answer);
     } else if (r == -EEXIST) {
         work_refuse(work, OUTCOME_EXISTS, "path", (Slice)SLICE_LITERAL("there is a file already: name another"));
-    } else if (r < 0 && r != -ENOMEM && r != -ENOTSUP && r != -EIO && r != -ENOSPC) {
+    } else if (is_bad_path(r)) {
         work_refuse(work, OUTCOME_VALIDATION, "path", slice_of(store_reason(c->o.store)));
     } else if (r == -ENOTSUP) {
         work_refuse(work, OUTCOME_WRONG_STATE, NULL, slice_of(store_reason(c->o.store)));

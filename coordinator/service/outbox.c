@@ -1,5 +1,7 @@
 #include "service/outbox.h"
 
+#include <errno.h>
+
 #include "base/failpoint.h"
 #include "service/worker.h"
 
@@ -49,6 +51,13 @@ void outbox_refuse(Outbox *o, Work *work, int result) {
     static const Slice failed = SLICE_LITERAL("the store failed: nothing happened; repeat with the same requestId");
     static const Slice busy = SLICE_LITERAL("another session of the database keeps the project's rows locked: nothing "
                                             "happened; repeat with the same requestId");
+    static const Slice much =
+        SLICE_LITERAL("this is more than one transaction may change: nothing happened; take smaller "
+                      "steps, of --max-stacks say");
+    if (result == -EMSGSIZE) {
+        work_refuse(work, OUTCOME_VALIDATION, NULL, much);
+        return;
+    }
     bool is_unknown = result == STORE_UNKNOWN || result == STORE_BROKEN;
     work_refuse(work, OUTCOME_STORE_UNAVAILABLE, NULL,
                 is_unknown             ? unknown

@@ -238,7 +238,8 @@ static int run_batch(Worker *w, BatchInput *input) {
         FAILPOINT("published");
         return 0;
     }
-    if (r != STORE_CONFLICT || w->coordinator == 0)
+    bool is_stores = r != -EMSGSIZE && (r != STORE_CONFLICT || w->coordinator == 0);
+    if (is_stores)
         note_failure(w, r, "a batch");
     bool is_worth_repeating = r != STORE_UNKNOWN && r != STORE_BROKEN && r != STORE_BUSY && !is_alone;
     for (size_t i = 0; i < input->count; i++) {
@@ -293,10 +294,12 @@ static void render_list(Worker *w, Work *work, bool is_durable, LastList *last) 
         work_answer_snapshot(work, shared);
         return;
     }
-    if (!snapshots_have_room(w->o.snapshots)) {
+    bool is_short = work->command.limit != FIELD_ABSENT && work->command.limit <= LIST_SHORT_MAX;
+    bool is_always = is_short || work->transport == TRANSPORT_CONTROL;
+    if (!is_always && !snapshots_have_room(w->o.snapshots)) {
         work_refuse(work, OUTCOME_STORE_UNAVAILABLE, NULL,
                     (Slice)SLICE_LITERAL("lists that were asked for and are not read yet fill the memory for lists: "
-                                         "repeat in a moment, or ask for pages by `limit`"));
+                                         "repeat in a moment, or ask for pages, a `limit` of at most 100"));
         return;
     }
     buffer_clear(&work->answer);

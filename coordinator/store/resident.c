@@ -158,7 +158,8 @@ ResidentProject *resident_project_new(int64_t id, const ProjectRow *row) {
 static void count_rows(Resident *r, ResidentProject *p, int change) {
     r->row_count += (size_t)change;
     p->row_count += (size_t)change;
-    if (p->row_count > r->rows_max / 2)
+    bool is_large = change > 0 && p->row_count > r->rows_max / 2;
+    if (is_large && (r->largest == NULL || p->row_count > r->largest->row_count))
         r->largest = p;
 }
 

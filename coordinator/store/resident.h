@@ -77,7 +77,7 @@ typedef struct Resident {
     ResidentLink replaced;    /* of any kind: each is one piece of memory, and freed as such */
     size_t rows_max;          /* stacks and requests that may stay in memory, those of `largest` apart */
     size_t row_count;         /* that are */
-    ResidentProject *largest; /* one that has more than half of what may stay; NULL: none was seen to */
+    ResidentProject *largest; /* that has more than half of what may stay; NULL: none was seen to */
     size_t dirty_count;       /* rows the engine does not know yet, history included */
 } Resident;
 

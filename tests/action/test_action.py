@@ -127,6 +127,18 @@ def test_a_step_that_joins_its_own_jobs_stack_leaves_it_to_the_first(runner, pro
     assert project.outcomes() == [] and project.states == {"test-1": "leased"}, "held for the jobs that share it"
 
 
+def test_joining_its_own_stack_again_forgets_nothing_of_it(runner, project, clone):
+    runner.job(runner.uses(), DEPLOY)
+    commit(clone, "another\n", "page")
+    again = run('STACK_REQUEST_ID="${{ steps.stack.outputs.request-id }}" stack-agent join', "again")
+    amid = runner.job(runner.uses(paths="**"), again, run("exit 3", "deploy"))
+    assert amid.status == "failure" and project.outcomes()[-1] == "dirty", amid.log
+    mine = "${{ steps.stack.outputs.request-id }}"
+    steps = [runner.uses(), runner.uses("two", request_id=mine, paths="docs/**"), run("exit 3", "deploy")]
+    amid = runner.job(*steps)
+    assert amid.status == "failure" and project.outcomes()[-1] == "dirty", amid.log
+
+
 def test_a_deploy_that_nobody_reported_is_mentioned(runner, project):
     job = runner.job(runner.uses(), run("true", "deploy", "stack.needs-deploy"))
     assert job.status == "success" and "deployed" in job.commands("warning")[0]

@@ -119,6 +119,11 @@ def test_the_agent_is_fetched_from_whichever_coordinator_answers(start, project)
     assert job.end() == (0, 0) and project.outcomes() == ["ok"], job.log
 
 
+def test_without_an_address_the_variable_is_named(start):
+    job = start(STACK_AGENT_URL="")
+    assert job.end()[0] == 69 and "STACK_AGENT_URL names no coordinator" in job.log, job.log
+
+
 def test_timed_out_the_lease_runs_out(start, project):
     """No after_script: what keeps the lease ends with the job's shell."""
     job = start(slow="e2e.sh", STACK_AGENT_LEASE="2s").until_said("here")

@@ -1,6 +1,8 @@
 """Leases that end and requests that wait, as CI jobs meet them through the agent: short leases, in real time."""
 
+import contextlib
 import json
+import os
 import pathlib
 import re
 import select
@@ -330,6 +332,23 @@ def test_a_stack_whose_name_nobody_could_be_told_is_given_back(job, project, tmp
     assert project.states == {"test-1": "available"} and job.files() == []
 
 
+@contextlib.contextmanager
+def fixed_in_place(path):
+    """A file that may be written and not removed; to root only what is mounted is."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        subprocess.run(["mount", "--bind", path, path], check=True)
+    else:
+        path.parent.chmod(0o500)
+    try:
+        yield
+    finally:
+        if is_root:
+            subprocess.run(["umount", path], check=True)
+        else:
+            path.parent.chmod(0o700)
+
+
 def test_a_report_of_an_earlier_stack_does_not_outlive_the_request_that_writes_it(job, project, tmp_path):
     """It is uploaded with a job that failed, too, and what it names may be another job's by then."""
     report, elsewhere = tmp_path / "stack.env", tmp_path / "elsewhere"
@@ -337,6 +356,11 @@ def test_a_report_of_an_earlier_stack_does_not_outlive_the_request_that_writes_i
         report.write_text("STACK_REQUEST_ID=an-earlier-one\n")
         assert job("request", "--dotenv", report, *arguments).returncode == code
         assert not report.exists()
+    report.write_text("STACK_REQUEST_ID=an-earlier-one\n")
+    with fixed_in_place(report):
+        assert job("request", "--dotenv", report, "--url", "nonsense").returncode == 64
+        assert report.read_text() == ""
+    report.unlink()
     elsewhere.write_text("precious")
     report.symlink_to(elsewhere)
     assert job("request", "--dotenv", report, "--url", "nonsense").returncode == 64

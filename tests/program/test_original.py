@@ -1,6 +1,7 @@
 """The original's clients work here by changing base URL and key: its calls, its answers."""
 
 import re
+import subprocess
 import threading
 
 import pytest
@@ -117,6 +118,12 @@ def test_a_key_that_is_a_prefix_of_another_sees_nothing_of_it(coordinator):
     coordinator.admin("key", "import", "long", stdin="the-old-key-of-another\n")
     two = coordinator.admin("key", "import", "short", stdin="one-old-key\nanother-old-key\n", check=False)
     assert two.returncode == 64 and "one key" in two.stderr
+    words = [coordinator.program, "--data", coordinator.data, "key", "import", "short"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as kept_open:
+        kept_open.stdin.write("a-key-by-a-pipe\n")
+        kept_open.stdin.flush()
+        assert kept_open.wait(20) == 0, "the end of stdin is not waited for"
+    assert coordinator.http("a-key-by-a-pipe").call("listStacks").status == 200
     assert coordinator.http("one-old-key").call("listStacks").status == 401
     coordinator.http("the-old-key-of-another").call("requestStack", {"branch": "x"})
     assert coordinator.http("the-old-key").call("listStacks").body == {"stacks": []}

@@ -588,6 +588,27 @@ def test_lists_that_nobody_reads_fill_no_memory_over_nng(start):
         assert_stays_small(coordinator, before, 64)
 
 
+def test_lists_that_many_do_not_read_hold_up_nobody_else(start):
+    coordinator = start()
+    key, other_key = coordinator.project("shop"), coordinator.project("fair")
+    fill(coordinator, key, 4000)
+    other = coordinator.nng(other_key)
+    ask = {"branch": "b", "requestId": request_id(), "leaseSeconds": 300}
+    lease = {"lease": other.call("requestStack", ask).body["lease"]["secret"]}
+    before = memory(coordinator)
+    message = json.dumps({"op": "listStacks", "auth": key}).encode()
+    frame = struct.pack(">QI", 4 + len(message), 0x80000001) + message
+    with contextlib.ExitStack() as kept:
+        for _ in range(250):
+            greedy = kept.enter_context(contextlib.closing(coordinator.nng(key)))
+            greedy.socket.sendall(frame * 4)
+        for _ in range(20):
+            assert other.call("renewLease", lease).status == 200
+        refused = coordinator.nng(key).call("listStacks")
+        assert refused.status in (200, 503), "… but for lists there may be no room"
+        assert_stays_small(coordinator, before, 250)
+
+
 def test_lists_that_nobody_reads_fill_no_memory_over_http(start):
     coordinator = start()
     key = coordinator.project("shop")

@@ -153,7 +153,8 @@ static void what_others_understand_in_another_way_is_refused(void **state) {
             fail_msg("'%s': %s", refused[i][0], said != NULL ? said : "will do");
     }
     static const char *const will_do[] = {
-        "{{cookiecutter.name}}/**", "\\{a,b}", "a{b}c,d", "my docs/a b/**", "a/b\\ c/d", "a..b/...", "a b", "$(id -u)"};
+        "{{cookiecutter.name}}/**", "\\{a,b}", "a{b}c,d", "my docs/a b/**", "a/b\\ c/d", "a..b/...", "a b", "$(id -u)",
+        "apps/My App/src",          "a/b c/"};
     for (size_t i = 0; i < COUNT_OF(will_do); i++) {
         const char *said = globs_check(slice_of(will_do[i]));
         if (said != NULL)

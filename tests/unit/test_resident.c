@@ -65,10 +65,28 @@ static void a_large_one_stays_and_takes_nobodys_place(void **state) {
     resident_deinit(&r);
 }
 
+/* Of two large ones the largest stays, whichever was written to last. */
+static void the_largest_stays(void **state) {
+    (void)state;
+    Resident r;
+    resident_init(&r, ROWS_MAX);
+    add_project(&r, "largest", 2 * ROWS_MAX);
+    add_project(&r, "large", ROWS_MAX + 1);
+    assert_true(resident_is_full(&r));
+    resident_evict(&r);
+    assert_true(has(&r, "largest"));
+    assert_false(has(&r, "large"));
+    assert_ptr_equal(r.largest, resident_project(&r, slice_of("largest")));
+    resident_forget(&r);
+    assert_null(r.largest);
+    resident_deinit(&r);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_longest_unused_go_first),
         cmocka_unit_test(a_large_one_stays_and_takes_nobodys_place),
+        cmocka_unit_test(the_largest_stays),
     };
     return cmocka_run_group_tests_name("resident", tests, NULL, NULL);
 }
