@@ -124,7 +124,7 @@ static Slice read_first_line(FILE *input, char *text, size_t size) {
 static int build_imported_key(const Admin *admin, Buffer *body) {
     if (isatty(fileno(admin->input)) == 1)
         (void)fputs("The key, then Enter: ", admin->errors);
-    char text[4096];
+    char text[4096] = "";
     Slice rest = read_first_line(admin->input, text, sizeof text), line = rest;
     if (slice_split(&rest, '\n', &line) && trimmed(rest).len > 0) {
         (void)fprintf(admin->errors, "%s: there is more than one line on stdin: one key is imported at a time\n",
