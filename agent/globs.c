@@ -187,14 +187,6 @@ static Reach reach(Slice pattern, Slice path, bool is_container) {
     return is_container ? reach_within(&a) : REACH_NONE;
 }
 
-static Slice trimmed(Slice line) {
-    while (line.len > 0 && strchr(" \t\r", line.ptr[line.len - 1]) != NULL)
-        line.len--;
-    while (line.len > 0 && strchr(" \t\r", line.ptr[0]) != NULL)
-        line = (Slice){.ptr = line.ptr + 1, .len = line.len - 1};
-    return line;
-}
-
 /* "./docs/" and "/docs" are "docs"; "." and "/" are everything. */
 static Slice bare(Slice pattern) {
     while (pattern.len > 0 && (pattern.ptr[0] == '/' || slice_starts_with(pattern, "./"))) {
@@ -212,7 +204,7 @@ static bool next_written(Slice *rest, Slice *pattern, bool *is_out) {
         Slice line = *rest;
         if (!slice_split(rest, '\n', &line))
             rest->len = 0;
-        line = trimmed(line);
+        line = slice_trimmed(line);
         *is_out = slice_starts_with(line, "!");
         if (*is_out)
             line = (Slice){.ptr = line.ptr + 1, .len = line.len - 1};

@@ -128,15 +128,6 @@ static int read_key_file(const Agent *agent, Buffer *out) {
     return 0;
 }
 
-/* Secrets pasted into CI settings often end with a newline. */
-static Slice trimmed(Slice text) {
-    while (text.len > 0 && strchr(" \t\r\n", text.ptr[text.len - 1]) != NULL)
-        text.len--;
-    while (text.len > 0 && strchr(" \t\r\n", text.ptr[0]) != NULL)
-        text = (Slice){.ptr = text.ptr + 1, .len = text.len - 1};
-    return text;
-}
-
 int session_load_key(Session *session) {
     const Agent *agent = session->agent;
     OWN(buffer_deinit) Buffer text;
@@ -157,7 +148,8 @@ int session_load_key(Session *session) {
     } else {
         buffer_add_text(&text, agent->options->key);
     }
-    Slice key = trimmed(buffer_slice(&text));
+    /* Secrets pasted into CI settings often end with a newline. */
+    Slice key = slice_trimmed(buffer_slice(&text));
     if (slice_is_absent(key) || key.len == 0 || key.len > KEY_TEXT_MAX || rule_commit(key) != NULL)
         return agent_fail(
             agent, EXIT_NO_PERMISSION,

@@ -40,6 +40,14 @@ bool slice_starts_with(Slice s, const char *prefix) {
     return s.ptr != NULL && s.len >= len && memcmp(s.ptr, prefix, len) == 0;
 }
 
+Slice slice_trimmed(Slice s) {
+    while (s.len > 0 && strchr(" \t\r\n", s.ptr[s.len - 1]) != NULL)
+        s.len--;
+    while (s.len > 0 && strchr(" \t\r\n", s.ptr[0]) != NULL)
+        s = (Slice){.ptr = s.ptr + 1, .len = s.len - 1};
+    return s;
+}
+
 bool slice_split(Slice *rest, char separator, Slice *head) {
     if (rest->ptr == NULL || rest->len == 0)
         return false;

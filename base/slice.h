@@ -31,6 +31,8 @@ bool slice_equal_text(Slice a, const char *text);
 /* Order of memcmp, the shorter first; absent before all. Returns <0, 0, >0. */
 int slice_compare(Slice a, Slice b);
 bool slice_starts_with(Slice s, const char *prefix);
+/* Without the blanks, tabs and ends of lines around it. */
+Slice slice_trimmed(Slice s);
 /* Splits at the first `separator`: head gets what is before, the rest stays in *rest. False: no separator, both untouched. */
 bool slice_split(Slice *rest, char separator, Slice *head);
 /* Decimal digits only, no sign, no leading zero but "0" itself, at most INT64_MAX. False: not such a number. */

@@ -100,14 +100,6 @@ static int build_key(const Admin *admin, Buffer *body) {
     return 0;
 }
 
-static Slice trimmed(Slice text) {
-    while (text.len > 0 && strchr(" \t\r\n", text.ptr[text.len - 1]) != NULL)
-        text.len--;
-    while (text.len > 0 && strchr(" \t\r\n", text.ptr[0]) != NULL)
-        text = (Slice){.ptr = text.ptr + 1, .len = text.len - 1};
-    return text;
-}
-
 /* Up to its end, and what came along: nobody waits for more, which a pipe that stays open would not bring. */
 static Slice read_first_line(FILE *input, char *text, size_t size) {
     size_t len = 0;
@@ -126,12 +118,12 @@ static int build_imported_key(const Admin *admin, Buffer *body) {
         (void)fputs("The key, then Enter: ", admin->errors);
     char text[4096] = "";
     Slice rest = read_first_line(admin->input, text, sizeof text), line = rest;
-    if (slice_split(&rest, '\n', &line) && trimmed(rest).len > 0) {
+    if (slice_split(&rest, '\n', &line) && slice_trimmed(rest).len > 0) {
         (void)fprintf(admin->errors, "%s: there is more than one line on stdin: one key is imported at a time\n",
                       coordinator_program.name);
         return EXIT_USAGE;
     }
-    line = trimmed(line);
+    line = slice_trimmed(line);
     if (line.len == 0) {
         (void)fprintf(admin->errors, "%s: no key came on stdin: `key import PROJECT < FILE`\n",
                       coordinator_program.name);

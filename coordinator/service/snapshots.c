@@ -95,9 +95,8 @@ Snapshot *snapshots_get(Snapshots *s, Slice project) {
     Snapshot *found = NULL;
     (void)pthread_mutex_lock(&s->mutex);
     Slot *slot = slot_of(s, project);
-    if (slot->snapshot != NULL && slice_equal_text(project, slot->project)) {
+    if (slot->snapshot != NULL && slice_equal_text(project, slot->project))
         found = snapshot_ref(slot->snapshot);
-    }
     (void)pthread_mutex_unlock(&s->mutex);
     return found;
 }
