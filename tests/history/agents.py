@@ -16,6 +16,7 @@ from run import HERE, Run
 
 JOBS, STACKS, LEASE = 6, 2, 4
 LONG = 4 * LEASE  # longer than a lease and its stack's rest
+LENGTHS = (0, 0.5, 2, LONG)  # of commands, at most, in seconds
 GRACE = LEASE  # as long as it lasts: a command that is told of a loss may take the rest of its lease to end
 COMMANDS_MIN = 6  # fewer say little
 SECONDS, PATIENCE, WAIT = 20, 60, 30
@@ -42,7 +43,7 @@ class Job(threading.Thread):
         scheme = ("http", "tcp")[self.number % 2]
         url = f"{scheme}://{self.run_.ways[self.number].address}"
         env = agent_environment(url, self.key, self.run_.folder / f"state-{self.number}")
-        seconds = self.random.choice([0, 0.5, 2, LONG]) * self.random.random()
+        seconds = self.random.choice(self.run_.lengths) * self.random.random()
         worker = [
             sys.executable,
             "-S",
@@ -76,9 +77,9 @@ class Job(threading.Thread):
 class AgentRun(Run):
     speed, grace, patience, pauses = 1, GRACE, 30, (0.2, 1.5)
 
-    def __init__(self, folder, seed, deeds, agent=AGENT):
+    def __init__(self, folder, seed, deeds, agent=AGENT, lengths=LENGTHS):
         super().__init__(folder, seed, deeds=deeds, seconds=SECONDS, stacks=STACKS)
-        self.agent = agent
+        self.agent, self.lengths = agent, lengths
         self.ways = [Proxy(f"{self.seed}/{n}", self.patience) for n in range(JOBS)]
 
     def start(self, coordinator, point=None):

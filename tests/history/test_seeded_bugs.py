@@ -89,7 +89,8 @@ def build_with(name, target, sources, program):
 
 def history(program, bug, folder, n, server):
     if bug.target == "stack-agent":
-        return agents.judge(agents.AgentRun(folder, f"bug/{n}", bug.deeds, program))
+        # Long commands: most that lose their lease still work when its stack has rested.
+        return agents.judge(agents.AgentRun(folder, f"bug/{n}", bug.deeds, program, lengths=(2 * agents.LONG,)))
     return judge(
         Run(
             folder,
