@@ -101,11 +101,12 @@ static void set_needed(LeaseState *lease, const void *arg) {
     lease->is_deploy_needed = true;
 }
 
-void deploy_need_note(const Agent *agent, const StateFolder *folder, Slice request_id) {
+int deploy_need_note(const Agent *agent, const StateFolder *folder, Slice request_id) {
     OWN(buffer_deinit) Buffer reason;
     buffer_init(&reason, REASON_MAX);
     int r = lease_state_change(folder, request_id, set_needed, NULL, &reason);
-    if (r != 0 && r != STATE_ABSENT)
-        agent_say(agent, LOG_WARNING, "that a deploy is needed cannot be noted in %s: %s", folder->path,
-                  r < 0 ? strerror(-r) : buffer_text(&reason));
+    if (r == 0 || r == STATE_ABSENT)
+        return 0;
+    return agent_fail(agent, EXIT_BROKEN, "that a deploy is needed cannot be noted in %s: %s", folder->path,
+                      r < 0 ? strerror(-r) : buffer_text(&reason));
 }

@@ -21,5 +21,6 @@ void deploy_need_deinit(DeployNeed *need);
 
 /* `deployed`: what is on the stack; absent: unknown. `globs`: see globs.h. 0 | -ENOMEM. */
 int deploy_need_find(const Agent *agent, Slice deployed, Slice globs, DeployNeed *need) MUST_USE;
-/* Notes with the lease that a deploy is needed: until it is told of, nobody can say what is on the stack. */
-void deploy_need_note(const Agent *agent, const StateFolder *folder, Slice request_id);
+/* Notes with the lease that a deploy is needed: until it is told of, nobody can say what is on the stack. 0 | an exit code,
+ * said. */
+int deploy_need_note(const Agent *agent, const StateFolder *folder, Slice request_id);

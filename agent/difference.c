@@ -219,7 +219,7 @@ static int find_or_fetch(const Work *work, git_repository *repository, const cha
 
 /* ---- trees ---- */
 
-/* What lies behind them is in no tree of ours. */
+/* Of a submodule, and of a link that leads elsewhere now, more may have changed than any tree of ours tells. */
 static bool is_container(const git_diff_file *file) {
     return file->mode == GIT_FILEMODE_COMMIT || file->mode == GIT_FILEMODE_LINK;
 }

@@ -15,10 +15,13 @@
 
 int dotenv_remove(const char *path) {
     struct stat about;
-    if (lstat(path, &about) < 0 || !S_ISREG(about.st_mode) || unlink(path) == 0 || errno == ENOENT)
+    if (stat(path, &about) < 0 || !S_ISREG(about.st_mode))
         return 0;
-    /* In a folder that may not be written, or mounted by itself. */
-    OWN(closep) int fd = open(path, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    bool is_link = lstat(path, &about) == 0 && S_ISLNK(about.st_mode);
+    if (!is_link && (unlink(path) == 0 || errno == ENOENT))
+        return 0;
+    /* In a folder that may not be written, mounted by itself, or written through a link. */
+    OWN(closep) int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     return fd < 0 ? -errno : 0;
 }
 

@@ -4,6 +4,7 @@
  */
 #include "agent/globs.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #include "base/utf8.h"
@@ -144,13 +145,18 @@ static void step(Automaton *a, Slice character) {
     a->next = was;
 }
 
-/* A `*` that also stood for what is in a folder would leave nothing out. */
+/* The last part is a plain name: a `*` that also stood for what is in a folder would leave nothing out. */
 static bool means_folder(Slice pattern) {
-    for (size_t at = pattern.len; at > 0 && pattern.ptr[at - 1] != '/'; at--) {
-        if (strchr("*?[\\", pattern.ptr[at - 1]) != NULL)
-            return false;
+    bool is_plain = true;
+    Token token;
+    for (size_t at = 0; at < pattern.len; at += token.len) {
+        token = token_at(pattern, at);
+        if (token.kind == TOKEN_FOLDERS || pattern.ptr[at] == '/')
+            is_plain = true;
+        else if (token.kind != TOKEN_PLAIN)
+            is_plain = false;
     }
-    return true;
+    return is_plain;
 }
 
 typedef enum Reach { REACH_NONE, REACH_SOME_WITHIN, REACH_ALL } Reach;
@@ -269,12 +275,36 @@ static bool has_several(Slice pattern) {
     return words > 1 && (has_star || before == '/');
 }
 
-static bool leads_out(Slice pattern) {
+typedef bool PartIs(Slice part);
+
+static bool any_part(Slice pattern, PartIs *is) {
     Slice part = pattern;
     while (slice_split(&pattern, '/', &part))
-        if (slice_equal_text(part, ".."))
+        if (is(part))
             return true;
-    return slice_equal_text(pattern, "..");
+    return is(pattern);
+}
+
+static bool leads_out(Slice part) {
+    return slice_equal_text(part, "..");
+}
+
+static bool leads_nowhere(Slice part) {
+    return part.len == 0 || slice_equal_text(part, ".");
+}
+
+/* "src\lib", which would be "srclib". */
+static bool has_backslash(Slice pattern) {
+    for (size_t at = 0; at < pattern.len; at += token_at(pattern, at).len)
+        if (pattern.ptr[at] == '\\' && at + 1 < pattern.len && isalnum((unsigned char)pattern.ptr[at + 1]))
+            return true;
+    return false;
+}
+
+/* A star before the last slash: what is in any folder of src, or those folders? */
+static bool has_vague_end(Slice written) {
+    bool is_folder = written.len > 1 && written.ptr[written.len - 1] == '/';
+    return is_folder && !means_folder((Slice){.ptr = written.ptr, .len = written.len - 1});
 }
 
 const char *globs_check(Slice patterns) {
@@ -289,8 +319,16 @@ const char *globs_check(Slice patterns) {
             return "has braces, as in {a,b}: write one pattern a line, or \\{ for a name that has a brace";
         if (has_several(pattern))
             return "has several patterns in a line: write one a line, or ? for a blank in a name";
-        if (leads_out(pattern))
+        if (any_part(pattern, leads_out))
             return "leads out of the repository: paths start at its root, without ..";
+        if (pattern.ptr[0] == '#')
+            return "has a comment, which would be a pattern: leave it out, or write \\# for a name that begins so";
+        if (has_backslash(pattern))
+            return "has a \\ before a letter or digit: folders are separated by /";
+        if (has_vague_end(pattern))
+            return "has a / behind a wildcard: write /** for all in those folders";
+        if (any_part(bare(pattern), leads_nowhere))
+            return "has // or /./ in it, which no path has";
     }
     return NULL;
 }

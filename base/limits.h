@@ -51,7 +51,7 @@
 #define KEY_CACHE_MAX 16384              /* keys and projects known without asking the store */
 #define SNAPSHOT_MAX 1024                /* projects whose rendered list is kept */
 #define SNAPSHOT_BYTES_MAX (1024 * 1024) /* … if it is no longer than this */
-#define LIST_SHORT_MAX 100               /* rows of a list that is never refused for its length */
+#define LIST_BRIEF_BYTES (32 * 1024)     /* of a list's rows where there is no room for more: then `next` */
 #define LISTS_BYTES_MAX                                                                                                \
     ((size_t)128 << 20)      /* of lists in memory, kept or on their way to who asked; of the kept ones half */
 #define FAILED_AUTH_BURST 60 /* failed authentications of one address before 429 */
@@ -68,8 +68,9 @@
 #define RPC_CALLS_KEPT 64  /* of them never wait for a stack */
 #define RPC_OWED_MAX                                                                                                   \
     ((size_t)4 << 20) /* bytes of answers a connection is owed, lists as if they were as long as may be */
-#define RPC_UNSENT_MAX ((size_t)64 << 20) /* … all of them together, before lists are refused */
-#define RPC_ENVELOPE_MAX 4096             /* what op and key may add to a body */
+#define RPC_UNSENT_MAX                                                                                                 \
+    ((size_t)64 << 20)        /* … all of them together: then lists are brief, and refused if all is unread */
+#define RPC_ENVELOPE_MAX 4096 /* what op and key may add to a body */
 #define DRAIN_FLUSH_MS 5000
 
 /* How long things are kept. */

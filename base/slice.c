@@ -40,10 +40,14 @@ bool slice_starts_with(Slice s, const char *prefix) {
     return s.ptr != NULL && s.len >= len && memcmp(s.ptr, prefix, len) == 0;
 }
 
+static bool is_blank(char c) {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 Slice slice_trimmed(Slice s) {
-    while (s.len > 0 && strchr(" \t\r\n", s.ptr[s.len - 1]) != NULL)
+    while (s.len > 0 && is_blank(s.ptr[s.len - 1]))
         s.len--;
-    while (s.len > 0 && strchr(" \t\r\n", s.ptr[0]) != NULL)
+    while (s.len > 0 && is_blank(s.ptr[0]))
         s = (Slice){.ptr = s.ptr + 1, .len = s.len - 1};
     return s;
 }

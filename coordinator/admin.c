@@ -129,6 +129,10 @@ static int build_imported_key(const Admin *admin, Buffer *body) {
                       coordinator_program.name);
         return EXIT_USAGE;
     }
+    if (memchr(line.ptr, '\0', line.len) != NULL) {
+        (void)fprintf(admin->errors, "%s: the key on stdin has a NUL in it: it is no text\n", coordinator_program.name);
+        return EXIT_USAGE;
+    }
     text[line.ptr - text + (ptrdiff_t)line.len] = '\0';
     (void)build_key(admin, body);
     add_text(body, "secret", line.ptr);

@@ -96,6 +96,6 @@ int command_changed(const Agent *agent) {
     if (r == EXIT_USAGE)
         return r;
     if (need.is_needed && lease != NULL)
-        deploy_need_note(agent, &folder, lease->request_id);
+        (void)deploy_need_note(agent, &folder, lease->request_id); /* a no would skip the deploy */
     return tell(agent, lease, &need);
 }

@@ -289,12 +289,12 @@ static int run(const Agent *outer, MainStep *step) {
     if (r == 0)
         r = deploy_need_find(&step->github.agent, step->grant.state.last_deployed_commit,
                              slice_of(step->github.inputs.paths), &step->need);
+    if (r == 0 && step->need.is_needed) /* noted before anybody hears of it */
+        r = deploy_need_note(&step->github.agent, &step->folder, step->grant.state.request_id);
     if (r == 0)
         r = tell_later_steps(step);
     if (r != 0)
         return r;
-    if (step->need.is_needed)
-        deploy_need_note(&step->github.agent, &step->folder, step->grant.state.request_id);
     tell_people(step);
     int number = stop_signals_take(&step->signals);
     return number != 0 ? EXIT_SIGNAL + number : 0;

@@ -129,19 +129,22 @@ static bool admit(Call *call) {
     return is_admitted;
 }
 
-/* Lists that nobody takes leave no room for more of them, and for nothing else. False: it is answered so. */
+/* As if each under way were as long as may be; where that is too much, it is brief. What nobody reads leaves no room for more
+ * of it, and for nothing else. False: it is answered so. */
 static bool admit_list(Call *call) {
     Connection *c = call->connection;
     Connections *all = c->all;
-    if (!operation_lists(call->message.op))
+    Operation *op = call->message.op;
+    if (!operation_lists(op))
         return true;
     (void)pthread_mutex_lock(&all->lock);
-    call->is_list = all->unsent + all->lists * RPC_ANSWER_MAX < RPC_UNSENT_MAX;
+    call->is_list = all->unsent < RPC_UNSENT_MAX;
+    op->is_brief = all->unsent + all->lists * RPC_ANSWER_MAX >= RPC_UNSENT_MAX;
     c->lists += call->is_list;
     all->lists += call->is_list;
     (void)pthread_mutex_unlock(&all->lock);
     if (!call->is_list)
-        service_refuse(call->message.op, OUTCOME_STORE_UNAVAILABLE, NULL,
+        service_refuse(op, OUTCOME_STORE_UNAVAILABLE, NULL,
                        "lists that were asked for and are not read yet fill the memory for lists: repeat in a moment");
     return call->is_list;
 }

@@ -195,7 +195,8 @@ static int find_tail(Store *store, ReadQuery *query) {
     return r;
 }
 
-int list_render(Store *store, const Watch *watch, int64_t wall_ms, const Command *c, size_t ceiling, Buffer *out) {
+int list_render(Store *store, const Watch *watch, int64_t wall_ms, const Command *c, size_t ceiling, Buffer *out,
+                bool *is_whole) {
     int64_t limit = c->limit != FIELD_ABSENT ? c->limit : lists[c->operation].rows_default;
     ReadQuery query = {.list = lists[c->operation].query,
                        .project = c->project,
@@ -235,5 +236,6 @@ int list_render(Store *store, const Watch *watch, int64_t wall_ms, const Command
     if (render.next != FIELD_ABSENT && lists[c->operation].is_paged)
         buffer_printf(out, ",\"next\":%lld", (long long)render.next);
     buffer_add_char(out, '}');
+    *is_whole = render.next == FIELD_ABSENT || limit != 0;
     return buffer_error(out);
 }

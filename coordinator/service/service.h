@@ -42,7 +42,8 @@ struct Operation {
     /* Set by the transport before service_submit: false when it has no room for one more that waits; then waitSeconds
      * counts as 0. */
     bool may_park;
-    uint64_t id; /* for service_hang_up; never used twice */
+    bool is_brief; /* set by it too: it has little room, a list ends after LIST_BRIEF_BYTES and says `next` */
+    uint64_t id;   /* for service_hang_up; never used twice */
     /* The transport's own. */
     void *call;
     Operation *next; /* free for the transport's lists from `done` on */

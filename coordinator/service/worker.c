@@ -294,23 +294,22 @@ static void render_list(Worker *w, Work *work, bool is_durable, LastList *last) 
         work_answer_snapshot(work, shared);
         return;
     }
-    bool is_short = work->command.limit != FIELD_ABSENT && work->command.limit <= LIST_SHORT_MAX;
-    bool is_always = is_short || work->transport == TRANSPORT_CONTROL;
-    if (!is_always && !snapshots_have_room(w->o.snapshots)) {
-        work_refuse(work, OUTCOME_STORE_UNAVAILABLE, NULL,
-                    (Slice)SLICE_LITERAL("lists that were asked for and are not read yet fill the memory for lists: "
-                                         "repeat in a moment, or ask for pages, a `limit` of at most 100"));
-        return;
-    }
+    bool is_brief =
+        work->transport != TRANSPORT_CONTROL && (work->shown.is_brief || !snapshots_have_room(w->o.snapshots));
+    bool is_whole;
     buffer_clear(&work->answer);
-    int r = list_render(w->o.store, w->watch, clock_wall_ms(w->o.clock), &work->command, ceilings[work->transport],
-                        &work->answer);
+    int r = list_render(w->o.store, w->watch, clock_wall_ms(w->o.clock), &work->command,
+                        is_brief ? LIST_BRIEF_BYTES : ceilings[work->transport], &work->answer, &is_whole);
     if (r == STORE_NOT_FOUND) {
         work_refuse(work, OUTCOME_UNKNOWN_PROJECT, "project",
                     (Slice)SLICE_LITERAL("there is no such project: `project list` shows them"));
     } else if (r != 0) {
         note_failure(w, r, "a list");
         outbox_refuse(&w->outbox, work, r);
+    } else if (is_brief && !is_whole && work->transport == TRANSPORT_HTTP) {
+        work_refuse(work, OUTCOME_STORE_UNAVAILABLE, NULL,
+                    (Slice)SLICE_LITERAL("lists that were asked for and are not read yet fill the memory for lists: "
+                                         "repeat in a moment, or ask for pages by `limit`"));
     } else {
         keep_list(w, work, is_durable, last);
     }

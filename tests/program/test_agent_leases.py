@@ -361,10 +361,10 @@ def test_a_report_of_an_earlier_stack_does_not_outlive_the_request_that_writes_i
         assert job("request", "--dotenv", report, "--url", "nonsense").returncode == 64
         assert report.read_text() == ""
     report.unlink()
-    elsewhere.write_text("precious")
+    elsewhere.write_text("STACK_REQUEST_ID=an-earlier-one\n")
     report.symlink_to(elsewhere)
     assert job("request", "--dotenv", report, "--url", "nonsense").returncode == 64
-    assert elsewhere.read_text() == "precious", "only a plain file is the report"
+    assert report.is_symlink() and elsewhere.read_text() == "", "through which it would be written"
 
 
 def test_who_could_not_be_told_what_he_joined_has_not_joined(job, other, project, tmp_path):

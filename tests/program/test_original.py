@@ -118,6 +118,9 @@ def test_a_key_that_is_a_prefix_of_another_sees_nothing_of_it(coordinator):
     coordinator.admin("key", "import", "long", stdin="the-old-key-of-another\n")
     two = coordinator.admin("key", "import", "short", stdin="one-old-key\nanother-old-key\n", check=False)
     assert two.returncode == 64 and "one key" in two.stderr
+    cut = coordinator.admin("key", "import", "short", stdin="a-key-that\0goes-on\n", check=False)
+    assert cut.returncode == 64 and "NUL" in cut.stderr
+    assert coordinator.http("a-key-that").call("listStacks").status == 401
     words = [coordinator.program, "--data", coordinator.data, "key", "import", "short"]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as kept_open:
         kept_open.stdin.write("a-key-by-a-pipe\n")

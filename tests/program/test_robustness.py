@@ -8,6 +8,7 @@ import random
 import resource
 import select
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -588,6 +589,24 @@ def test_lists_that_nobody_reads_fill_no_memory_over_nng(start):
         assert_stays_small(coordinator, before, 64)
 
 
+def test_many_ask_for_lists_at_once_over_nng_and_all_are_answered(start):
+    coordinator = start()
+    key = coordinator.project("shop")
+    work(coordinator.http(key), "main")
+    message = json.dumps({"op": "listStacks", "auth": key}).encode()
+    frame = struct.pack(">QI", 4 + len(message), 0x80000001) + message
+    with contextlib.ExitStack() as kept:
+        clients = [kept.enter_context(contextlib.closing(coordinator.nng(key))) for _ in range(200)]
+        coordinator.process.send_signal(signal.SIGSTOP)
+        for client in clients:
+            client.socket.sendall(frame)
+        coordinator.process.send_signal(signal.SIGCONT)
+        for client in clients:
+            length, _ = struct.unpack(">QI", client.read(12))
+            answer = json.loads(client.read(length - 4))
+            assert (answer["status"], len(answer["body"]["stacks"])) == (200, 1), answer
+
+
 def test_lists_that_many_do_not_read_hold_up_nobody_else(start):
     coordinator = start()
     key, other_key = coordinator.project("shop"), coordinator.project("fair")
@@ -604,8 +623,10 @@ def test_lists_that_many_do_not_read_hold_up_nobody_else(start):
             greedy.socket.sendall(frame * 4)
         for _ in range(20):
             assert other.call("renewLease", lease).status == 200
-        refused = coordinator.nng(key).call("listStacks")
-        assert refused.status in (200, 503), "… but for lists there may be no room"
+        long = coordinator.nng(key).call("listStacks")
+        assert long.status in (200, 503), "… but for lists there may be no room"
+        short = coordinator.nng(other_key).call("listStacks")
+        assert short.status in (200, 503)
         assert_stays_small(coordinator, before, 250)
 
 
@@ -615,15 +636,24 @@ def test_lists_that_nobody_reads_fill_no_memory_over_http(start):
     fill(coordinator, key, 10_000)  # longer than what is kept for the next reader
     before = memory(coordinator)
     with contextlib.ExitStack() as kept:
-        for _ in range(300):
+        for n in range(300):  # pages of which no two are alike
             sock = kept.enter_context(socket.socket())
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             host, port = coordinator.ready["http"].rsplit(":", 1)
             sock.connect((host, int(port)))
-            sock.sendall(f"GET /listStacks HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\n\r\n".encode())
+            sock.sendall(f"GET /listStacks?limit={9000 + n} HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\n\r\n".encode())
         client = coordinator.http(key)
-        until(lambda: client.call("listStacks", {"limit": 3}).status in (200, 503), "all before have been looked at")
+        assert client.call("listStacks", {"limit": 3}).status == 200  # all before have been looked at
         work(client, "other")
+        refused = client.call("listStacks")
+        assert (refused.status, refused.body["code"]) == (503, "store-unavailable")
+        page = client.call("listStacks", {"limit": 1000})
+        assert page.status == 200
+        assert 20 < len(page.body["stacks"]) < 1000, "a brief one"
+        assert page.body["next"] == len(page.body["stacks"])
+        little = coordinator.http(coordinator.project("little"))
+        work(little, "main")
+        assert len(little.call("listStacks").body["stacks"]) == 1, "what is short is there for all"
         assert_stays_small(coordinator, before, 200)
     until(lambda: coordinator.http(key).call("listStacks").status == 200, "there is room for lists again")
 

@@ -85,6 +85,9 @@ static void patterns_mean_paths(void **state) {
         {"caf\\é", "café", true},
         {"?", "\xe9", true},
         {"{{name}}/**", "{{name}}/a", true},
+        {"app/\\[id\\]", "app/[id]/page", true},
+        {"app/[id]", "app/i/page", false},
+        {"a*/docs", "ab/docs/x", true},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         if (globs_match(slice_of(rows[i].patterns), slice_of(rows[i].path), false) != rows[i].is_meant)
@@ -146,15 +149,34 @@ static void what_others_understand_in_another_way_is_refused(void **state) {
         {"../other", "out of the repository"},
         {"web/../..", "out of the repository"},
         {"..", "out of the repository"},
+        {"# all but the docs\n!docs/**", "a comment"},
+        {"services/*/", "behind a wildcard"},
+        {"!**/", "behind a wildcard"},
+        {"src//lib", "no path has"},
+        {"src/./lib", "no path has"},
+        {"services/web/.", "no path has"},
+        {"src\\lib", "separated by /"},
     };
     for (size_t i = 0; i < COUNT_OF(refused); i++) {
         const char *said = globs_check(slice_of(refused[i][0]));
         if (said == NULL || strstr(said, refused[i][1]) == NULL)
             fail_msg("'%s': %s", refused[i][0], said != NULL ? said : "will do");
     }
-    static const char *const will_do[] = {
-        "{{cookiecutter.name}}/**", "\\{a,b}", "a{b}c,d", "my docs/a b/**", "a/b\\ c/d", "a..b/...", "a b", "$(id -u)",
-        "apps/My App/src",          "a/b c/"};
+    static const char *const will_do[] = {"{{cookiecutter.name}}/**",
+                                          "\\{a,b}",
+                                          "a{b}c,d",
+                                          "my docs/a b/**",
+                                          "a/b\\ c/d",
+                                          "a..b/...",
+                                          "a b",
+                                          "$(id -u)",
+                                          "apps/My App/src",
+                                          "a/b c/",
+                                          "./a/",
+                                          "/",
+                                          "!.",
+                                          "\\#a",
+                                          "app/\\[id\\]"};
     for (size_t i = 0; i < COUNT_OF(will_do); i++) {
         const char *said = globs_check(slice_of(will_do[i]));
         if (said != NULL)
