@@ -48,6 +48,7 @@
 #define LONG_POLL_IDS 4096               /* hash buckets for operations that wait */
 #define DUE_MAX 256                      /* of what time made due, so much is decided in one transaction */
 #define CLAIMS_KEPT 256                  /* keys whose hash is remembered: those that are in use */
+#define KEYS_ASIDE_MAX 64                /* keys whose last use waits to be saved, though their place is another's */
 #define KEY_CACHE_MAX 16384              /* keys and projects known without asking the store */
 #define SNAPSHOT_MAX 1024                /* projects whose rendered list is kept */
 #define SNAPSHOT_BYTES_MAX (1024 * 1024) /* … if it is no longer than this */

@@ -39,6 +39,7 @@ static void judge_key(const Gate *gate, Work *w, const KnownKey *known) {
         return;
     }
     w->credential = CREDENTIAL_GOOD;
+    w->key_learned_ms = known->learned_ms;
     memcpy(w->key_id, known->id, sizeof w->key_id);
     memcpy(w->key_project, known->project, sizeof w->key_project);
     w->key_scope = known->scope;
@@ -131,7 +132,10 @@ Access access_resolve(const Gate *gate, Work *w) {
 }
 
 bool access_is_stale(const Gate *gate, const Work *w) {
-    return w->transport != TRANSPORT_CONTROL && w->key_epoch != keys_epoch(gate->keys);
+    if (w->transport == TRANSPORT_CONTROL)
+        return false;
+    bool is_old = w->credential == CREDENTIAL_GOOD && !keys_believe(gate->keys, w->key_learned_ms);
+    return is_old || w->key_epoch != keys_epoch(gate->keys);
 }
 
 Access access_resolve_from_store(const Gate *gate, Work *w, Store *store, Arena *arena) {
@@ -140,8 +144,8 @@ Access access_resolve_from_store(const Gate *gate, Work *w, Store *store, Arena 
     int r = 0;
     KnownKey known = {0};
     if (w->credential == CREDENTIAL_GOOD)
-        w->credential = CREDENTIAL_CLAIMED; /* what memory said may be outdated */
-    else if (w->credential == CREDENTIAL_CLAIMED && keys_find(gate->keys, w->claim.id, &known))
+        w->credential = CREDENTIAL_CLAIMED; /* what was known then may be outdated */
+    if (w->credential == CREDENTIAL_CLAIMED && keys_find(gate->keys, w->claim.id, &known))
         judge_key(gate, w, &known); /* one that came before had the store asked */
     if (w->credential == CREDENTIAL_CLAIMED) {
         r = store_find_key(store, slice_of(w->claim.id), arena, &key, &project);

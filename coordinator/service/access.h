@@ -26,7 +26,8 @@ typedef struct Gate {
 Access access_check_credential(const Gate *gate, Work *work, Slice credential, Slice address);
 /* With the decoded command. */
 Access access_resolve(const Gate *gate, Work *work);
-/* On the worker's thread: whether a key or a project was forgotten since this operation's key was judged. */
+/* On the worker's thread: whether a key or a project was forgotten since this operation's key was judged, or what it was
+ * judged by is believed no longer. */
 bool access_is_stale(const Gate *gate, const Work *work);
 /* After ACCESS_ASK_STORE or when stale, on the worker's thread: reads what is missing, resolves for good. Never
  * ACCESS_ASK_STORE. */

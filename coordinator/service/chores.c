@@ -85,11 +85,12 @@ static int compare_ids(const void *a, const void *b) {
     return strcmp(((const KnownKey *)a)->id, ((const KnownKey *)b)->id);
 }
 
-static void save_used_keys(Chores *c) {
+/* Whether there may be more. */
+static bool save_some_used_keys(Chores *c) {
     KnownKey used[USED_KEYS_MAX];
     size_t n = keys_take_used(c->o.keys, used, COUNT_OF(used));
     if (n == 0)
-        return;
+        return false;
     qsort(used, n, sizeof *used, compare_ids); /* one order everywhere: nobody waits in a circle */
     int r = store_begin(c->o.store);
     for (size_t i = 0; i < n && r == 0; i++)
@@ -100,6 +101,12 @@ static void save_used_keys(Chores *c) {
         store_rollback(c->o.store);
     if (r != 0)
         note_failure(c, r, "noting when keys were used");
+    return r == 0 && n == COUNT_OF(used);
+}
+
+static void save_used_keys(Chores *c) {
+    while (save_some_used_keys(c))
+        ;
 }
 
 /* A step of wall time makes nothing old: until what ended before it is as old as it has to be, it does not count. One that

@@ -16,7 +16,9 @@ struct Keys {
     KnownKey *keys;
     KnownProject *projects;
     atomic_uint_fast64_t epoch;
-    size_t sweep; /* where keys_take_used goes on */
+    size_t sweep;                   /* where keys_take_used goes on */
+    KnownKey aside[KEYS_ASIDE_MAX]; /* gave their places to others before it was saved when they were used */
+    size_t aside_count;
 };
 
 static size_t slot_of(Slice name) {
@@ -52,14 +54,14 @@ Keys *keys_free(Keys *k) {
     return NULL;
 }
 
-static bool is_believed(const Keys *k, int64_t learned_ms) {
+bool keys_believe(const Keys *k, int64_t learned_ms) {
     return k->max_age_ms == 0 || clock_boot_ms(k->clock) - learned_ms < k->max_age_ms;
 }
 
 bool keys_find(Keys *k, const char *id, KnownKey *out) {
     size_t slot = slot_of(slice_of(id));
     (void)pthread_mutex_lock(&k->mutex);
-    bool is_known = strcmp(k->keys[slot].id, id) == 0 && is_believed(k, k->keys[slot].learned_ms);
+    bool is_known = strcmp(k->keys[slot].id, id) == 0 && keys_believe(k, k->keys[slot].learned_ms);
     if (is_known)
         *out = k->keys[slot];
     (void)pthread_mutex_unlock(&k->mutex);
@@ -70,7 +72,7 @@ bool keys_find_project(Keys *k, Slice name, KnownProject *out) {
     size_t slot = slot_of(name);
     (void)pthread_mutex_lock(&k->mutex);
     bool is_known =
-        name.len > 0 && slice_equal_text(name, k->projects[slot].name) && is_believed(k, k->projects[slot].learned_ms);
+        name.len > 0 && slice_equal_text(name, k->projects[slot].name) && keys_believe(k, k->projects[slot].learned_ms);
     if (is_known)
         *out = k->projects[slot];
     (void)pthread_mutex_unlock(&k->mutex);
@@ -84,6 +86,17 @@ static void copy_name(char *out, size_t size, Slice name) {
     out[len] = '\0';
 }
 
+/* More than there is room for are saved when they are used again. */
+static void put_aside(Keys *k, const KnownKey *entry) {
+    size_t i = 0;
+    while (i < k->aside_count && strcmp(k->aside[i].id, entry->id) != 0)
+        i++;
+    if (i == KEYS_ASIDE_MAX)
+        return;
+    k->aside[i] = *entry;
+    k->aside_count += i == k->aside_count;
+}
+
 void keys_learn(Keys *k, const KeyRow *key, const ProjectRow *project) {
     KnownKey entry = {.scope = (Scope)key->scope,
                       .is_revoked = key->revoked_ms != 0 || project->is_deleted,
@@ -94,7 +107,13 @@ void keys_learn(Keys *k, const KeyRow *key, const ProjectRow *project) {
     copy_name(entry.project, sizeof entry.project, key->project);
     memcpy(entry.hash, key->hash, HASH_SIZE);
     (void)pthread_mutex_lock(&k->mutex);
-    k->keys[slot_of(key->id)] = entry;
+    KnownKey *former = &k->keys[slot_of(key->id)];
+    bool is_same = strcmp(former->id, entry.id) == 0, is_unsaved = former->last_used_ms > former->saved_used_ms;
+    if (is_unsaved && is_same && former->last_used_ms > entry.last_used_ms)
+        entry.last_used_ms = former->last_used_ms;
+    else if (is_unsaved && !is_same)
+        put_aside(k, former);
+    *former = entry;
     (void)pthread_mutex_unlock(&k->mutex);
     keys_learn_project(k, project);
 }
@@ -146,6 +165,8 @@ void keys_used(Keys *k, const char *id, int64_t wall_ms) {
 size_t keys_take_used(Keys *k, KnownKey *out, size_t max) {
     size_t n = 0;
     (void)pthread_mutex_lock(&k->mutex);
+    while (k->aside_count > 0 && n < max)
+        out[n++] = k->aside[--k->aside_count];
     for (size_t step = 0; step < KEY_CACHE_MAX && n < max; step++) {
         KnownKey *entry = &k->keys[k->sweep];
         k->sweep = (k->sweep + 1) % KEY_CACHE_MAX;

@@ -33,6 +33,8 @@ typedef struct KnownProject {
 int keys_new(Keys **out, const Clock *clock, int64_t max_age_ms) MUST_USE;
 Keys *keys_free(Keys *keys);
 
+/* Whether what was learned then holds without asking again. */
+bool keys_believe(const Keys *keys, int64_t learned_ms);
 bool keys_find(Keys *keys, const char *id, KnownKey *out);
 bool keys_find_project(Keys *keys, Slice name, KnownProject *out);
 /* `project` deleted counts as a revoked key. */

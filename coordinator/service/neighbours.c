@@ -153,6 +153,8 @@ int neighbours_look(Neighbours *n, int64_t boot_ms) {
     int r = n->is_alone ? 0 : store_look(n->store, n->horizon, &n->arena, &look);
     if (r != 0)
         return r;
+    if (!n->is_alone)
+        store_clock_set(n->clock, look.wall_ms);
     n->lost_call = look.lost_call;
     n->horizon = 0;
     if (look.is_all || look.project_count > 0)

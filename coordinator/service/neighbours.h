@@ -8,6 +8,7 @@
 #pragma once
 
 #include "service/metrics.h"
+#include "service/store_clock.h"
 #include "service/waiters.h"
 
 #define NEIGHBOURS_MAX 64 /* of more than these the waiters wait in vain for their ten minutes */
@@ -23,6 +24,7 @@ typedef struct Neighbours {
     Watch *watch;
     Waiters *waiters;
     Metrics *metrics;
+    StoreClock *clock;
     void (*tick)(void *arg); /* tells the watch the time */
     void *tick_arg;
     bool is_alone; /* nobody else can use the store: all that follows is idle */

@@ -32,8 +32,9 @@ typedef struct Work {
 
     Credential credential;
     KeyClaim claim;
-    uint64_t key_epoch; /* keys_epoch() when the key was judged */
-    char address[64];   /* the peer's, for the limit of failed authentications */
+    uint64_t key_epoch;     /* keys_epoch() when the key was judged */
+    int64_t key_learned_ms; /* when what it was judged by was learned */
+    char address[64];       /* the peer's, for the limit of failed authentications */
     char key_id[KEY_ID_SIZE];
     char key_project[PROJECT_NAME_MAX + 1];
     Scope key_scope;

@@ -10,11 +10,13 @@
 #include "base/json_guard.h"
 #include "base/limits.h"
 #include "service/metrics.h"
+#include "service/store_clock.h"
 #include "service/work_pool.h"
 #include "service/worker.h"
 
 struct Service {
     ServiceOptions o;
+    StoreClock clock;
     Gate gate;
     WorkPool pool;
     Snapshots *snapshots;
@@ -46,12 +48,13 @@ int service_new(Service **out, const ServiceOptions *options) {
         return r;
     }
     s->o = *options;
-    s->gate.clock = options->clock;
-    r = keys_new(&s->gate.keys, options->clock, store_coordinator(options->store) != 0 ? KEY_KNOWN_MS : 0);
+    store_clock_init(&s->clock, options->clock);
+    s->gate.clock = &s->clock.base;
+    r = keys_new(&s->gate.keys, s->gate.clock, store_coordinator(options->store) != 0 ? KEY_KNOWN_MS : 0);
     if (r == 0)
         r = claims_new(&s->gate.claims);
     if (r == 0)
-        r = limiter_new(&s->gate.limiter, options->clock);
+        r = limiter_new(&s->gate.limiter, s->gate.clock);
     if (r == 0)
         r = snapshots_new(&s->snapshots);
     if (r == 0)
@@ -61,7 +64,7 @@ int service_new(Service **out, const ServiceOptions *options) {
                                                     .gate = s->gate,
                                                     .snapshots = s->snapshots,
                                                     .metrics = s->metrics,
-                                                    .clock = options->clock,
+                                                    .clock = &s->clock,
                                                     .log = options->log,
                                                     .on_broken = service_broken,
                                                     .on_broken_arg = s});

@@ -27,6 +27,7 @@
 
 struct Worker {
     WorkerOptions o;
+    const Clock *clock;
     int64_t coordinator; /* store_coordinator: 0: nobody else uses the store */
     pthread_t thread;
     Intake intake;
@@ -80,7 +81,7 @@ static void note_failed_sync(void *arg, int result, const char *reason) {
 static void tick(void *arg) {
     Worker *w = arg;
     bool has_failed = atomic_exchange(&w->is_store_failing, false);
-    w->ticked_at_ms = clock_boot_ms(w->o.clock);
+    w->ticked_at_ms = clock_boot_ms(w->clock);
     watch_tick(w->watch, w->ticked_at_ms, has_failed || worker_is_store_away(w));
 }
 
@@ -95,7 +96,8 @@ int worker_new(Worker **out, const WorkerOptions *options) {
     if (w == NULL)
         return -ENOMEM;
     w->o = *options;
-    int r = intake_init(&w->intake, options->clock);
+    w->clock = &options->clock->base;
+    int r = intake_init(&w->intake, w->clock);
     if (r < 0) {
         free(w);
         return r;
@@ -114,6 +116,7 @@ int worker_new(Worker **out, const WorkerOptions *options) {
                                                   .watch = w->watch,
                                                   .waiters = &w->waiters,
                                                   .metrics = options->metrics,
+                                                  .clock = options->clock,
                                                   .tick = tick,
                                                   .tick_arg = w});
     if (r < 0) {
@@ -216,7 +219,7 @@ static void hand_back(Worker *w, Work *const *works, size_t count) {
 /* What certainly did not happen runs again one by one, so that one operation's failure is its own; but where somebody keeps
  * a lock, each would wait for it, and all projects with it. What was due stays due. */
 static int run_batch(Worker *w, BatchInput *input) {
-    Moment moment = {.wall_ms = clock_wall_ms(w->o.clock), .coordinator = w->coordinator};
+    Moment moment = {.wall_ms = clock_wall_ms(w->clock), .coordinator = w->coordinator};
     int r = batch_run(&w->batch, w->o.store, &moment, input);
     bool is_alone = input->count + input->due_count == 1;
     input->more = NULL;
@@ -298,7 +301,7 @@ static void render_list(Worker *w, Work *work, bool is_durable, LastList *last) 
         work->transport != TRANSPORT_CONTROL && (work->shown.is_brief || !snapshots_have_room(w->o.snapshots));
     bool is_whole;
     buffer_clear(&work->answer);
-    int r = list_render(w->o.store, w->watch, clock_wall_ms(w->o.clock), &work->command,
+    int r = list_render(w->o.store, w->watch, clock_wall_ms(w->clock), &work->command,
                         is_brief ? LIST_BRIEF_BYTES : ceilings[work->transport], &work->answer, &is_whole);
     if (r == STORE_NOT_FOUND) {
         work_refuse(work, OUTCOME_UNKNOWN_PROJECT, "project",
@@ -317,7 +320,7 @@ static void render_list(Worker *w, Work *work, bool is_durable, LastList *last) 
 
 /* Those that wait now are handed back later. */
 static void settle(Worker *w, Work *const *works, size_t count) {
-    int64_t boot_ms = clock_boot_ms(w->o.clock);
+    int64_t boot_ms = clock_boot_ms(w->clock);
     for (size_t i = 0; i < count; i++)
         if (!waiters_keep(&w->waiters, works[i], boot_ms))
             hand_back(w, &works[i], 1);
@@ -466,7 +469,7 @@ static void answer_renewal(Worker *w, Work *work) {
     int64_t left_ms = watch_left(w->watch, c->project, c->lease_ref.ticket, 0);
     Answer answer;
     answer_init(&answer);
-    answer.lease.expires_ms = clock_wall_ms(w->o.clock) + left_ms;
+    answer.lease.expires_ms = clock_wall_ms(w->clock) + left_ms;
     answer.lease.expires_in_seconds = left_ms / 1000;
     (void)work_answer(work, &answer);
     snapshots_drop(w->o.snapshots, c->project);
@@ -619,7 +622,7 @@ static void end_waits(Worker *w) {
     }
     if (must_drain(w))
         waiters_drain(&w->waiters);
-    waiters_end_polls(&w->waiters, clock_boot_ms(w->o.clock));
+    waiters_end_polls(&w->waiters, clock_boot_ms(w->clock));
 }
 
 /* Blocks until there is something to do. Takes all that waits, those whose wait has ended first. False: the end. */
@@ -635,7 +638,7 @@ static bool take(Worker *w, Work **works, size_t *count) {
 }
 
 static void look_at_neighbours(Worker *w) {
-    int r = neighbours_look(&w->neighbours, clock_boot_ms(w->o.clock));
+    int r = neighbours_look(&w->neighbours, clock_boot_ms(w->clock));
     if (r == 0)
         atomic_store(&w->is_store_away, false);
     else
@@ -651,7 +654,7 @@ static void *worker_main(void *arg) {
     size_t count;
     chores_start(&w->chores, &(ChoresOptions){.store = w->o.store,
                                               .keys = w->o.gate.keys,
-                                              .clock = w->o.clock,
+                                              .clock = w->clock,
                                               .on_failure = note_failed_chore,
                                               .on_failure_arg = w});
     tick(w);
@@ -662,7 +665,7 @@ static void *worker_main(void *arg) {
         tick(w);
         if (count > 0 || watch_next(w->watch) == 0)
             run_cycle(w, works, count);
-        if (clock_boot_ms(w->o.clock) >= neighbours_next(&w->neighbours))
+        if (clock_boot_ms(w->clock) >= neighbours_next(&w->neighbours))
             look_at_neighbours(w);
         metrics_waiting(w->o.metrics, watch_queued(w->watch), (int64_t)parking_count(&w->waiters.parking));
         outbox_push(&w->outbox, is_idle(w));
@@ -682,9 +685,11 @@ static void stop_listening(Worker *w) {
 }
 
 int worker_start(Worker *w) {
-    int r = neighbours_look(&w->neighbours, clock_boot_ms(w->o.clock));
-    if (r != 0)
+    int r = neighbours_look(&w->neighbours, clock_boot_ms(w->clock));
+    if (r != 0) {
+        note_failure(w, r, "reading what is watched");
         return r < 0 ? r : -EIO;
+    }
     if (w->coordinator != 0)
         r = store_listen(w->o.store, note_called, w);
     if (r < 0)

@@ -8,6 +8,7 @@
 
 #include "service/access.h"
 #include "service/metrics.h"
+#include "service/store_clock.h"
 
 typedef struct Worker Worker;
 
@@ -16,7 +17,7 @@ typedef struct WorkerOptions {
     Gate gate;
     Snapshots *snapshots;
     Metrics *metrics;
-    const Clock *clock;
+    StoreClock *clock;
     const Logger *log;
     void (*on_broken)(void *arg);
     void *on_broken_arg;

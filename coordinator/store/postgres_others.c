@@ -132,6 +132,7 @@ static int receive_look(PostgresStore *s, Arena *arena, StoreLook *out) {
         return r;
     out->horizon = column_read_number(horizon, 0, 0);
     s->has_standby = column_read_number(horizon, 0, 1) != 0;
+    out->wall_ms = column_read_number(horizon, 0, 2);
     r = take_beats(beats, arena, out);
     return r == 0 ? take_projects(changed, arena, out) : r;
 }

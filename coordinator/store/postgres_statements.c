@@ -173,7 +173,9 @@ static const Statement statements[PG_STATEMENT_COUNT] = {
                                    "FOR UPDATE SKIP LOCKED) o "
                                    "WHERE r.project = o.project AND r.ticket = o.ticket RETURNING 1) "
                                    "SELECT count(*) FROM gone"},
-    [PG_PRUNE_WRITERS] = {.text = "DELETE FROM writer WHERE written_at < clock_timestamp() - interval '1 day'"},
+    /* Of a server whose dump this was, too: transactions that none has begun here. */
+    [PG_PRUNE_WRITERS] = {.text = "DELETE FROM writer WHERE written_at < clock_timestamp() - interval '1 day' OR "
+                                  "written_by >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint"},
     [PG_PRUNE_COORDINATORS] = {.text =
                                    "DELETE FROM coordinator WHERE beat_at < clock_timestamp() - interval '10 minutes'"},
 
@@ -194,7 +196,8 @@ static const Statement statements[PG_STATEMENT_COUNT] = {
                       "WHERE l.locktype = 'advisory' AND l.classid = $2::bigint::oid)) FROM coordinator c "
                       "WHERE c.id <> $1::bigint"},
     [PG_HORIZON] = {.text = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, "
-                            "current_setting('synchronous_standby_names') <> ''"},
+                            "current_setting('synchronous_standby_names') <> '', "
+                            "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"},
     [PG_CHANGED] = {.text = "SELECT w.project FROM writer w WHERE w.written_by >= $1::bigint AND w.id <> $2::text"},
     [PG_CALL] = {.text = "SELECT pg_notify('" POSTGRES_CHANNEL
                          "' || v.heard_at, v.ticket || ' ' || v.stack_number || ' ' || "

@@ -97,6 +97,7 @@ typedef struct StoreBeat {
 
 typedef struct StoreLook {
     int64_t horizon; /* for the next look */
+    int64_t wall_ms; /* what the store's clock says */
     bool is_all;     /* whatever is watched may have changed, else that of these projects; borrowed from the arena */
     Slice *projects;
     size_t project_count;

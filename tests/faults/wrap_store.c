@@ -167,7 +167,7 @@ static int shared_renew(Store *store, Renewal *renewals, size_t count) {
 static int shared_look(Store *store, int64_t horizon, Arena *arena, StoreLook *out) {
     (void)store;
     (void)arena;
-    *out = (StoreLook){.horizon = horizon + 1, .is_all = horizon == 0};
+    *out = (StoreLook){.horizon = horizon + 1, .wall_ms = clock_wall_ms(clock_system()), .is_all = horizon == 0};
     return 0;
 }
 

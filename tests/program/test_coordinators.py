@@ -1,11 +1,13 @@
 """Several coordinators on one PostgreSQL server: a job may speak with any of them, and with another one each time."""
 
 import concurrent.futures
+import os
 import re
+import struct
 import time
 
 import pytest
-from programs import request_id
+from programs import BIN, Coordinator, request_id
 from test_queue import Waiting, ask, held, queue, release, until
 
 
@@ -156,6 +158,42 @@ def test_a_key_revoked_through_one_stops_at_the_other_within_seconds(two, key):
     assert time.monotonic() - began < 7
     fresh = here.admin("key", "create", "shop", "--scope", "agent").stdout.split()[-1]
     assert there.http(fresh).call("listStacks").status == 200  # a new one is known at once
+
+
+def test_who_waits_with_a_key_that_is_revoked_elsewhere_gets_nothing(two, key):
+    here, there = two
+    other = here.admin("key", "create", "shop", "--scope", "agent").stdout.split()[-1]
+    client, stranger = here.http(key), there.http(other)
+    secret = held(client)
+    assert stranger.call("listStacks").status == 200  # it is known there
+    waiting = Waiting(there, "http", other, "b")
+    until(lambda: len(queue(client)) == 1)
+    here.admin("key", "revoke", "shop", other.split("_")[2])
+    until(lambda: stranger.call("listStacks").status == 401)
+    assert release(client, secret).status == 200
+    assert waiting.result().status == 401
+
+
+def test_a_machine_whose_clock_is_a_day_ahead_forgets_nothing_for_the_others(start, server, tmp_path):
+    """What is over is kept for a day, and looked for each minute: of that machine, whose minutes are short too."""
+    url = server.url(server.database())
+    here = start("--store", url, data=tmp_path / "one")
+    client = here.http(here.project("shop"))
+    cancelled = {"branch": "b", "requestId": request_id()}
+    assert client.call("cancelRequest", {"requestId": cancelled["requestId"]}).status == 200
+    answer, released = ask(client, "a")
+    assert release(client, answer.body["lease"]["secret"]).status == 200
+    steps = tmp_path / "steps"
+    steps.write_bytes(struct.pack("q", 25 * 3600 * 1000))
+    ahead = Coordinator(tmp_path / "two", "--store", url,
+                        environment=os.environ | {"CLOCK_SPEED": "200", "CLOCK_STEPS": str(steps)})  # fmt: skip
+    ahead.program = BIN / "faulty-coordinator"
+    ahead.start()
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        assert client.call("requestStack", released).status == 410
+        assert client.call("requestStack", cancelled).status == 410
+    assert ahead.stop() == 0
 
 
 def test_one_goes_down_and_its_waiters_go_on_elsewhere(two, key):

@@ -98,6 +98,31 @@ static void use_of_a_key_is_taken_once(void **state) {
     keys = keys_free(keys);
 }
 
+/* Of more keys than there are places some share one; each was used, though another came after it. */
+static void use_of_every_key_is_taken_whoever_has_its_place_now(void **state) {
+    (void)state;
+    enum { MANY = 4000, ROUND = 200 };
+    Keys *keys;
+    KnownKey used[ROUND];
+    bool is_taken[MANY] = {false};
+    assert_int_equal(keys_new(&keys, clock_system(), 0), 0);
+    for (int begun = 0; begun < MANY; begun += ROUND) {
+        char id[KEY_ID_SIZE];
+        for (int i = begun; i < begun + ROUND; i++) {
+            (void)snprintf(id, sizeof id, "%016d", i);
+            KeyRow row = key_row(id, "shop");
+            keys_learn(keys, &row, &(ProjectRow){.name = slice_of("shop")});
+            keys_used(keys, id, 5000);
+        }
+        size_t n = keys_take_used(keys, used, ROUND);
+        for (size_t i = 0; i < n; i++)
+            is_taken[atoi(used[i].id)] = true;
+    }
+    for (int i = 0; i < MANY; i++)
+        assert_true(is_taken[i]);
+    keys = keys_free(keys);
+}
+
 /* What a key says of itself is read twice, behind other keys too: the memory may never show. */
 static void a_remembered_key_is_read_as_a_new_one(void **state) {
     (void)state;
@@ -266,6 +291,7 @@ int main(void) {
         cmocka_unit_test(key_of_a_deleted_project_counts_as_revoked),
         cmocka_unit_test(forgetting_a_project_forgets_its_keys_only),
         cmocka_unit_test(use_of_a_key_is_taken_once),
+        cmocka_unit_test(use_of_every_key_is_taken_whoever_has_its_place_now),
         cmocka_unit_test(a_remembered_key_is_read_as_a_new_one),
         cmocka_unit_test(keys_that_end_alike_are_told_apart),
         cmocka_unit_test(a_malformed_key_stays_malformed),
