@@ -182,6 +182,10 @@ int sqlite_put(Store *store, const StoredRow *rows, size_t count) {
     int r = sqlite_begin_write(s);
     if (r == 0 && is_first)
         r = check_empty(s);
+    if (r == 0 && is_first) { /* nobody else is served: what does not fit into memory may go ahead of the COMMIT */
+        int rc = sqlite3_exec(s->db, "PRAGMA cache_spill = ON", NULL, NULL, NULL);
+        r = rc == SQLITE_OK ? 0 : sqlite_failed(s, rc, "making ready for many rows");
+    }
     for (size_t i = 0; r == 0 && i < count; i++)
         r = put_row(s, &rows[i], &owner);
     if (r != 0)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/limits.h"
@@ -10,8 +11,15 @@
 /* What a project's row says, and what came of it. */
 struct FilledProject {
     char name[PROJECT_NAME_MAX + 1];
-    int64_t stacks, leased, queued, last_generation, last_ticket, last_event;
-    int64_t stacks_seen, leased_seen, queued_seen;
+    int64_t stacks, leased, queued, first_unused, last_generation, last_ticket, last_event;
+    int64_t stacks_seen, leased_seen, queued_seen, below_unused_seen;
+};
+
+/* What a stack's row says of a lease, which a request's has to say too. */
+struct FilledLease {
+    size_t project;
+    int64_t ticket, number, generation;
+    bool is_bound, has_request;
 };
 
 static int refuse(Filling *f, const char *format, ...) PRINTF_LIKE(2, 3);
@@ -51,19 +59,27 @@ static int copy_texts(Arena *arena, StoredRow *row) {
 
 /* ---- what is brought ---- */
 
+/* Room for one more; NULL: memory is short, and `items` is as it was. */
+static void *grown(void *items, size_t count, size_t *capacity, size_t size) {
+    if (count < *capacity)
+        return items;
+    size_t wider = *capacity == 0 ? 64 : 2 * *capacity;
+    void *all = reallocarray(items, wider, size);
+    if (all != NULL)
+        *capacity = wider;
+    return all;
+}
+
 static int add_project(Filling *f, const ProjectRow *row) {
-    if (f->project_count == f->project_capacity) {
-        size_t capacity = f->project_capacity == 0 ? 64 : 2 * f->project_capacity;
-        FilledProject *grown = realloc(f->projects, capacity * sizeof *grown);
-        if (grown == NULL)
-            return -ENOMEM;
-        f->projects = grown;
-        f->project_capacity = capacity;
-    }
+    FilledProject *all = grown(f->projects, f->project_count, &f->project_capacity, sizeof *all);
+    if (all == NULL)
+        return -ENOMEM;
+    f->projects = all;
     FilledProject *p = &f->projects[f->project_count++];
     *p = (FilledProject){.stacks = row->stack_count,
                          .leased = row->leased_count,
                          .queued = row->queued_count,
+                         .first_unused = row->first_unused,
                          .last_generation = row->last_generation,
                          .last_ticket = row->last_ticket,
                          .last_event = row->last_event};
@@ -92,19 +108,73 @@ static int check_ticket(Filling *f, const FilledProject *p, int64_t ticket) {
                : refuse(f, "ticket %" PRId64 " is past the project's lastTicket, %" PRId64, ticket, p->last_ticket);
 }
 
+static int add_lease(Filling *f, const FilledProject *p, const StackRow *row) {
+    FilledLease *all = grown(f->leases, f->lease_count, &f->lease_capacity, sizeof *all);
+    if (all == NULL)
+        return -ENOMEM;
+    f->leases = all;
+    f->leases[f->lease_count++] = (FilledLease){.project = (size_t)(p - f->projects),
+                                                .ticket = row->ticket,
+                                                .number = row->number,
+                                                .generation = row->generation,
+                                                .is_bound = row->lease_seconds > 0};
+    return 0;
+}
+
+static int compare_leases(const void *a, const void *b) {
+    const FilledLease *one = a, *other = b;
+    if (one->project != other->project)
+        return one->project < other->project ? -1 : 1;
+    return (one->ticket > other->ticket) - (one->ticket < other->ticket);
+}
+
+/* Requests come behind all stacks. */
+static FilledLease *find_lease(Filling *f, const FilledProject *p, int64_t ticket) {
+    const FilledLease wanted = {.project = (size_t)(p - f->projects), .ticket = ticket};
+    if (f->lease_count == 0)
+        return NULL;
+    if (!f->are_leases_sorted)
+        qsort(f->leases, f->lease_count, sizeof *f->leases, compare_leases);
+    f->are_leases_sorted = true;
+    return bsearch(&wanted, f->leases, f->lease_count, sizeof *f->leases, compare_leases);
+}
+
 static int check_stack(Filling *f, FilledProject *p, const StackRow *row) {
     if (stack_number_of(row->name) != row->number)
         return refuse(f, "stackName %.*s does not end in the stack's number, %" PRId64, SLICE_PRINT(row->name),
                       row->number);
+    bool is_leased = row->ticket != 0;
+    bool may_be = row->state == STACK_LEASED ? is_leased : !is_leased || row->state == STACK_RETIRING;
+    if (!may_be || is_leased != (row->generation != 0))
+        return refuse(f, "state %s does not go with ticket %" PRId64 " and generation %" PRId64,
+                      stack_state_name(row->state), row->ticket, row->generation);
     p->stacks_seen++;
-    p->leased_seen += row->ticket != 0;
+    p->leased_seen += is_leased;
+    p->below_unused_seen += row->number < p->first_unused;
     int r = check_generation(f, p, row->generation);
     if (r == 0)
         r = check_generation(f, p, row->requested);
-    return r == 0 ? check_ticket(f, p, row->ticket) : r;
+    if (r == 0)
+        r = check_ticket(f, p, row->ticket);
+    return r == 0 && is_leased ? add_lease(f, p, row) : r;
 }
 
+/* A request is live if and only if a stack has its ticket. */
 static int check_request(Filling *f, FilledProject *p, const RequestRow *row) {
+    FilledLease *lease = find_lease(f, p, row->ticket);
+    bool is_live = row->state == REQUEST_LIVE;
+    if (is_live && lease == NULL)
+        return refuse(f, "the request is live, and no stack has its ticket, %" PRId64, row->ticket);
+    if (!is_live && lease != NULL)
+        return refuse(f, "the request is %s, and stack %" PRId64 " has its ticket, %" PRId64,
+                      request_state_names[row->state], lease->number, row->ticket);
+    if (is_live && (lease->number != row->stack_number || lease->generation != row->generation))
+        return refuse(f,
+                      "the request's stack is %" PRId64 ", generation %" PRId64 ", and its ticket is that of %" PRId64
+                      ", generation %" PRId64,
+                      row->stack_number, row->generation, lease->number, lease->generation);
+    if (is_live)
+        lease->has_request = true;
     p->queued_seen += row->state == REQUEST_QUEUED;
     int r = check_generation(f, p, row->generation);
     return r == 0 ? check_ticket(f, p, row->ticket) : r;
@@ -224,6 +294,18 @@ static int check_counts(Filling *f, const FilledProject *p) {
         if (counts[i].said != counts[i].seen)
             return refuse(f, "project %s: its %s is %" PRId64 ", and there are %" PRId64 " %s", p->name,
                           counts[i].member, counts[i].said, counts[i].seen, counts[i].what);
+    if (p->below_unused_seen != p->first_unused - 1)
+        return refuse(f, "project %s: its firstUnused is %" PRId64 ", and there are %" PRId64 " stacks below it",
+                      p->name, p->first_unused, p->below_unused_seen);
+    return 0;
+}
+
+static int check_leases(Filling *f) {
+    for (size_t i = 0; i < f->lease_count; i++)
+        if (f->leases[i].is_bound && !f->leases[i].has_request)
+            return refuse(f,
+                          "project %s: stack %" PRId64 " has a bound lease, ticket %" PRId64 ", and no request has it",
+                          f->projects[f->leases[i].project].name, f->leases[i].number, f->leases[i].ticket);
     return 0;
 }
 
@@ -232,6 +314,8 @@ int filling_end(Filling *f, TransferCounts *counts) {
     int r = 0;
     for (size_t i = 0; r == 0 && i < f->project_count; i++)
         r = check_counts(f, &f->projects[i]);
+    if (r == 0)
+        r = check_leases(f);
     if (r == 0)
         r = put_waiting(f);
     if (r != 0)
@@ -254,7 +338,9 @@ void filling_deinit(Filling *f) {
     arena_deinit(&f->texts);
     arena_deinit(&f->last_texts);
     free(f->projects);
+    free(f->leases);
     free(f->rows);
     f->projects = NULL;
+    f->leases = NULL;
     f->rows = NULL;
 }

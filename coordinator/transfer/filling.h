@@ -1,6 +1,6 @@
 /*
  * Rows into an empty store, wherever they come from: in order, each belonging to a project that came, none later than the
- * project's counters say. All of them, or none.
+ * project's counters say, each lease with its stack and its request. All of them, or none.
  *
  *     filling_begin → filling_add … → filling_end         filling_deinit, whatever happened
  */
@@ -9,6 +9,7 @@
 #include "transfer/lines.h"
 
 typedef struct FilledProject FilledProject;
+typedef struct FilledLease FilledLease;
 
 typedef struct Filling {
     Store *store;
@@ -24,6 +25,9 @@ typedef struct Filling {
     Arena last_texts;
     FilledProject *projects; /* by name */
     size_t project_count, project_capacity, project_at;
+    FilledLease *leases; /* by project and ticket from the first request on */
+    size_t lease_count, lease_capacity;
+    bool are_leases_sorted;
 } Filling;
 
 /* 0 | STORE_CONFLICT: the store is not empty | STORE_LOCKED: another coordinator uses it | as store_put; a sentence about any but 0 in `reason`, of all functions here. */

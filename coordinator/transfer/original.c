@@ -314,12 +314,13 @@ static void number_grants(Original *o) {
         ProjectRow *project = &o->stacks[i].project->row;
         int64_t next = project->last_generation + 1;
         project->last_generation = row->modified_ms > next ? row->modified_ms : next;
-        row->requested = row->generation = project->last_generation;
+        row->requested = project->last_generation;
         row->requested_ms = row->modified_ms;
         project->stack_count++;
         if (row->state != STACK_LEASED)
             continue;
         row->ticket = ++project->last_ticket;
+        row->generation = row->requested;
         row->since_ms = row->modified_ms;
         project->leased_count++;
     }

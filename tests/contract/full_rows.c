@@ -10,7 +10,7 @@
 
 const StackRow full_stack = {.number = 1,
                              .name = SLICE_LITERAL("test-1"),
-                             .state = STACK_QUARANTINED,
+                             .state = STACK_RETIRING,
                              .branch = SLICE_LITERAL("feat/ä'\"--; DROP TABLE stack"),
                              .last_commit = SLICE_LITERAL("c0ffee"),
                              .is_content_unknown = true,
@@ -47,13 +47,13 @@ static const ProjectRow full_project = {.name = SLICE_LITERAL("shop"),
                                         .created_ms = 4,
                                         .stack_count = 1,
                                         .leased_count = 1,
-                                        .first_unused = 8,
+                                        .first_unused = 2,
                                         .last_generation = 9007199254740991,
                                         .last_ticket = 30,
                                         .last_event = 31};
-static const RequestRow full_request = {.ticket = 11,
+static const RequestRow full_request = {.ticket = 5,
                                         .request_id = SLICE_LITERAL("0123456789abcdef"),
-                                        .state = REQUEST_OVER,
+                                        .state = REQUEST_LIVE,
                                         .is_heard = true,
                                         .why = WHY_FORCED,
                                         .branch = SLICE_LITERAL("main"),
@@ -62,9 +62,9 @@ static const RequestRow full_request = {.ticket = 11,
                                         .purpose = PURPOSE_CLEAN,
                                         .holder_json = SLICE_LITERAL("{}"),
                                         .created_ms = 12,
-                                        .stack_number = 13,
-                                        .stack_name = SLICE_LITERAL("env-13"),
-                                        .generation = 14,
+                                        .stack_number = 1,
+                                        .stack_name = SLICE_LITERAL("test-1"),
+                                        .generation = 9007199254740991,
                                         .is_reused = true,
                                         .from_queue = true,
                                         .is_joined = true,
@@ -242,10 +242,11 @@ size_t full_rows(StoredRow *rows) {
     rows[n++] = (StoredRow){.kind = STORED_STACK, .project = zoo.name, .as.stack = zoo_stack};
     rows[n++] = (StoredRow){.kind = STORED_REQUEST, .project = full_project.name, .as.request = full_request};
     for (int64_t ticket = 1; ticket <= 3; ticket++)
-        rows[n++] = (StoredRow){
-            .kind = STORED_REQUEST,
-            .project = zoo.name,
-            .as.request = {.ticket = ticket, .state = (RequestState)(ticket - 1), .lease_seconds = FIELD_ABSENT}};
+        rows[n++] = (StoredRow){.kind = STORED_REQUEST,
+                                .project = zoo.name,
+                                .as.request = {.ticket = ticket,
+                                               .state = ticket == 1 ? REQUEST_QUEUED : REQUEST_OVER,
+                                               .lease_seconds = FIELD_ABSENT}};
     rows[n++] = (StoredRow){.kind = STORED_EVENT, .project = full_project.name, .as.event = full_event};
     for (int64_t id = 1; id <= 400; id++) /* with a hole, as pruning leaves it */
         if (id != 300)

@@ -337,6 +337,39 @@ def swapped(lines, kind):
     return [*lines[:n], lines[n + 1], lines[n], *lines[n + 2 :]]
 
 
+def edited_where(lines, kind, is_meant, **members):
+    n = next(n for n in range(len(lines)) if f'"row":"{kind}"' in lines[n] and is_meant(json.loads(lines[n])))
+    return [*lines[:n], edited(lines[n], **members), *lines[n + 1 :]]
+
+
+def is_bound(row):
+    return row["ticket"] != 0 and row["leaseSeconds"] > 0
+
+
+def edited_leased(lines, **members):
+    return edited_where(lines, "stack", is_bound, **members)
+
+
+def edited_live(lines, **members):
+    return edited_where(lines, "request", lambda row: row["state"] == "live", **members)
+
+
+def freed(lines):
+    """By an admin with an editor, who thought of the counts too."""
+    at = next(n for n, line in enumerate(lines) if '"row":"stack"' in line and is_bound(json.loads(line)))
+    name = json.loads(lines[at])["project"]
+    count = next(json.loads(line)["leasedCount"] for line in lines if f'"row":"project","project":"{name}"' in line)
+    lines = edited_where(lines, "project", lambda row: row["project"] == name, leasedCount=count - 1)
+    return edited_where(lines, "stack", is_bound, state="available", ticket=0, generation=0, leaseSeconds=0)
+
+
+def without_live_request(lines):
+    """And with the count of what is left."""
+    at = next(n for n, line in enumerate(lines) if '"row":"request"' in line and json.loads(line)["state"] == "live")
+    requests = json.loads(lines[-1])["requests"]
+    return [*lines[:at], *lines[at + 1 : -1], edited(lines[-1], requests=requests - 1)]
+
+
 WRONG = {
     "empty": (lambda x: [], "line 1: the file is empty"),
     "something else": (lambda x: ['{"a":1}\n'], "line 1: this is no export of stack-coordinator"),
@@ -363,6 +396,12 @@ WRONG = {
     "fewer stacks": (lambda x: replaced(x, "project", -1, stackCount=1), "its stackCount is 1, and there are 6"),
     "more of them leased": (lambda x: replaced(x, "project", -1, leasedCount=5), "leasedCount is 5, and there are 4"),
     "fewer that wait": (lambda x: replaced(x, "project", -1, queuedCount=1), "its queuedCount is 1, and there are 3"),
+    "a lease cut out of its stack": (lambda x: edited_leased(x, state="available"), "state available does not go with"),
+    "a stack freed under its lease": (freed, "the request is live, and no stack has its ticket"),
+    "a lease without its request": (without_live_request, "and no request has it"),
+    "a request of another stack": (lambda x: edited_live(x, stackNumber=99), "the request's stack is 99"),
+    "a request over, its stack leased": (lambda x: edited_live(x, state="over"), "the request is over, and stack"),
+    "numbers that would be passed over": (lambda x: replaced(x, "project", -1, firstUnused=50), "firstUnused is 50"),
     "a long line": (lambda x: replaced(x, "stack", note="x" * 300000), "it is longer than any row is"),
     "a key of two projects": (
         lambda x: replaced(x, "key", -1, id=json.loads(x[find(x, "key")])["id"]),
