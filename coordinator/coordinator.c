@@ -90,7 +90,7 @@ static int open_store(Coordinator *c, Buffer *reason) {
     return c->data_dir != NULL ? 0 : -errno;
 }
 
-static int start_service(Coordinator *c) {
+static int start_service(Coordinator *c, Buffer *reason) {
     ServiceOptions options = {.store = c->store,
                               .clock = c->deps.clock,
                               .random = c->deps.random,
@@ -102,6 +102,8 @@ static int start_service(Coordinator *c) {
     service_on_broken(c->service, c->deps.on_broken, c->deps.on_broken_arg);
     error = service_start(c->service);
     c->is_started = error == 0;
+    if (error == -EIO)
+        buffer_add_text(reason, store_reason(c->store));
     return error;
 }
 
@@ -179,7 +181,7 @@ int coordinator_new(Coordinator **out, const CoordinatorDeps *deps, Buffer *reas
     int error = open_store(c, reason);
     FAILPOINT("opened");
     if (error == 0)
-        error = start_service(c);
+        error = start_service(c, reason);
     FAILPOINT("started");
     if (error == 0)
         error = start_http(c, reason);

@@ -236,10 +236,28 @@ int sqlite_forget(Store *store) {
 
 /* ---- replaying ---- */
 
+/* A project that is made is in the tables before anything of it is in the log. */
+static int check_project(SqliteStore *s, int64_t project) {
+    int r = 0;
+    if (project <= 0 || project > PROJECT_NUMBER_MAX)
+        return sqlite_damaged(s, "log");
+    sqlite_bind_number(s->statements[SQL_PROJECT_BY_NUMBER], 1, project);
+    if (sqlite_next(s, SQL_PROJECT_BY_NUMBER, &r) == ROW_HERE) {
+        sqlite_leave(s, SQL_PROJECT_BY_NUMBER);
+        return 0;
+    }
+    if (r != 0)
+        return r;
+    (void)snprintf(s->reason, sizeof s->reason,
+                   "%s-log is of another database than %s: beside a backup that was put in its place nothing of the "
+                   "former one may lie; move %s-log and %s-wal away",
+                   s->db_path, s->db_path, s->db_path, s->db_path);
+    s->is_broken = true;
+    return STORE_BROKEN;
+}
+
 static int replay_change(SqliteStore *s, const Change *change, Slice bytes) {
     EventMark mark;
-    if (change->project <= 0 || change->project > PROJECT_NUMBER_MAX)
-        return sqlite_damaged(s, "log");
     switch (change->kind) {
     case CHANGE_PROJECT:
         return sqlite_write_project(s, change->project, &change->row.project_row);
@@ -259,9 +277,13 @@ static int replay_change(SqliteStore *s, const Change *change, Slice bytes) {
 static int replay_changes(SqliteStore *s, Slice bytes) {
     Change change;
     Slice rest = bytes;
+    int64_t checked = 0;
     int r;
     while ((r = changes_next(&rest, &change)) == 0) {
-        r = replay_change(s, &change, (Slice){.ptr = bytes.ptr, .len = bytes.len - rest.len});
+        r = change.project == checked ? 0 : check_project(s, change.project);
+        checked = change.project;
+        if (r == 0)
+            r = replay_change(s, &change, (Slice){.ptr = bytes.ptr, .len = bytes.len - rest.len});
         bytes = rest;
         if (r != 0)
             return r;

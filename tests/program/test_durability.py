@@ -5,6 +5,8 @@ import http.client
 import os
 import pathlib
 import random
+import shutil
+import subprocess
 import threading
 import time
 
@@ -195,3 +197,31 @@ def test_a_backup_taken_under_load_is_whole(start, tmp_path):
     stacks = restored.http(key).call("listStacks").body["stacks"]
     assert [s["number"] for s in stacks] == list(range(1, len(stacks) + 1))
     assert pathlib.Path(coordinator.data / "stacks.db").exists()
+
+
+@pytest.mark.sqlite
+def test_what_is_left_of_the_former_database_is_not_mixed_into_a_backup(start, tmp_path):
+    coordinator = start()
+    copy = tmp_path / "stacks.db"
+    coordinator.admin("backup", str(copy))
+    coordinator.http(coordinator.project("late")).call("requestStack", {"branch": "b"})
+    coordinator.kill()
+    (coordinator.data / "stacks.db-wal").unlink()
+    shutil.copy(copy, coordinator.data / "stacks.db")
+    for _ in range(2):
+        with pytest.raises(AssertionError, match="is of another database than .* move .*stacks.db-log .* away"):
+            coordinator.start()
+    (coordinator.data / "stacks.db-log").unlink()
+    coordinator.start()
+    assert coordinator.admin("project", "list", "--json").stdout.count("late") == 0
+
+
+@pytest.mark.sqlite
+def test_a_row_that_cannot_be_read_is_why_it_does_not_start(start):
+    coordinator = start()
+    coordinator.http(coordinator.project()).call("requestStack", {"branch": "b", "leaseSeconds": 300})
+    coordinator.stop()
+    words = "PRAGMA ignore_check_constraints = ON; UPDATE stack SET state = 99"
+    subprocess.run(["sqlite3", coordinator.data / "stacks.db", words], check=True)
+    with pytest.raises(AssertionError, match="a row of table stack holds what no version writes"):
+        coordinator.start()
