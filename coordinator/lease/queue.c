@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 
 #include "lease/grant.h"
 
@@ -13,26 +14,35 @@ void queue_open(WorkingSet *set) {
     set->is_queue_due[PURPOSE_CLEAN] |= is_anybody;
 }
 
+static bool is_in_line(const RequestSlot *slot, int purpose) {
+    return is_waiting(&slot->row) && slot->row.purpose == purpose;
+}
+
+static RowWant line_want(int purpose) {
+    return (RowWant){.query = ROWS_QUEUE, .purpose = purpose, .limit = HEADS_WANTED};
+}
+
+static int need_line(WorkingSet *set, int purpose, const RowWant *loaded) {
+    if (loaded != NULL)
+        working_set_want_past_edges(set);
+    int r = working_set_want(set, line_want(purpose));
+    return r < 0 ? r : DECISION_NEEDS_ROWS;
+}
+
 int queue_head(WorkingSet *set, int purpose, RequestSlot **out) {
-    RowWant want = {.query = ROWS_QUEUE, .purpose = purpose, .limit = HEADS_WANTED};
-    const RowWant *loaded = working_set_loaded(set, want);
+    const RowWant *loaded = working_set_loaded(set, line_want(purpose));
     RequestSlot *head = NULL;
     *out = NULL;
     if (set->project.queued_count == 0)
         return DECISION_DONE;
     for (size_t i = 0; i < set->request_count; i++) {
         RequestSlot *slot = set->requests[i];
-        bool is_candidate = is_waiting(&slot->row) && slot->row.purpose == purpose;
-        if (is_candidate && (head == NULL || slot->row.ticket < head->row.ticket))
+        if (is_in_line(slot, purpose) && (head == NULL || slot->row.ticket < head->row.ticket))
             head = slot;
     }
     bool is_certain = loaded != NULL && (loaded->edge == 0 || (head != NULL && head->row.ticket <= loaded->edge));
-    if (!is_certain) {
-        if (loaded != NULL)
-            working_set_want_past_edges(set);
-        int r = working_set_want(set, want);
-        return r < 0 ? r : DECISION_NEEDS_ROWS;
-    }
+    if (!is_certain)
+        return need_line(set, purpose, loaded);
     *out = head;
     return DECISION_DONE;
 }
@@ -125,29 +135,66 @@ static int need_choices(WorkingSet *set, int purpose) {
     int r = 0;
     for (size_t i = 0; r == 0 && i < set->request_count; i++) {
         const RequestRow *row = &set->requests[i]->row;
-        if (is_waiting(row) && row->purpose == purpose)
+        if (is_in_line(set->requests[i], purpose))
             r = grant_want(set, purpose, row->branch, row->commit);
     }
     return r < 0 ? r : DECISION_NEEDS_ROWS;
 }
 
-/* Serves the head of one queue; false in *more: nobody waits, or there is nothing to give. */
-static int serve_one(Task *t, int purpose, bool *more) {
-    RequestSlot *head = NULL;
+static int compare_tickets(const void *a, const void *b) {
+    const RequestRow *one = &(*(RequestSlot *const *)a)->row, *other = &(*(RequestSlot *const *)b)->row;
+    return (one->ticket > other->ticket) - (one->ticket < other->ticket);
+}
+
+/* Those of the set, the first one first. */
+static int line_up(WorkingSet *set, int purpose, RequestSlot ***line, size_t *count) {
+    RequestSlot **slots = arena_alloc(set->arena, (set->request_count + 1) * sizeof(*slots));
+    *count = 0;
+    if (slots == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < set->request_count; i++)
+        if (is_in_line(set->requests[i], purpose))
+            slots[(*count)++] = set->requests[i];
+    qsort(slots, *count, sizeof(*slots), compare_tickets);
+    *line = slots;
+    return 0;
+}
+
+/* DECISION_REFUSED: there is nothing to give. */
+static int serve_one(Task *t, int purpose, RequestSlot *head) {
     Choice choice;
-    *more = false;
-    int r = queue_head(t->set, purpose, &head);
-    if (r != DECISION_DONE || head == NULL)
-        return r;
-    r = grant_choose(t->set, purpose, &head->row, &choice);
+    int r = grant_choose(t->set, purpose, &head->row, &choice);
     if (r == CHOICE_NONE)
-        return DECISION_DONE;
+        return DECISION_REFUSED;
     if (r == CHOICE_NEEDS_ROWS)
         return need_choices(t->set, purpose);
     if (r != 0)
         return r;
-    *more = true;
-    return grant_queued(t, head, &choice);
+    r = grant_queued(t, head, &choice);
+    return r == DECISION_REFUSED ? -ENOTRECOVERABLE : r;
+}
+
+/* One by one, until nobody waits or there is nothing to give. */
+static int serve(Task *t, int purpose) {
+    WorkingSet *set = t->set;
+    RequestSlot **line;
+    size_t count;
+    const RowWant *loaded = working_set_loaded(set, line_want(purpose));
+    if (set->project.queued_count == 0)
+        return DECISION_DONE;
+    if (loaded == NULL)
+        return need_line(set, purpose, NULL);
+    int64_t edge = loaded->edge;
+    int r = line_up(set, purpose, &line, &count);
+    for (size_t i = 0; r == DECISION_DONE && set->project.queued_count > 0; i++) {
+        bool is_certain = edge == 0 || (i < count && line[i]->row.ticket <= edge);
+        if (!is_certain)
+            return need_line(set, purpose, loaded);
+        if (i == count)
+            return DECISION_DONE;
+        r = serve_one(t, purpose, line[i]);
+    }
+    return r == DECISION_REFUSED ? DECISION_DONE : r;
 }
 
 int lease_serve(WorkingSet *set, const Moment *moment) {
@@ -156,13 +203,10 @@ int lease_serve(WorkingSet *set, const Moment *moment) {
     answer_init(&unheard);
     Task t = {.set = set, .command = &nobody, .moment = moment, .answer = &unheard};
     for (int purpose = PURPOSE_TEST; purpose <= PURPOSE_CLEAN; purpose++) {
-        while (set->is_queue_due[purpose]) {
-            int r = serve_one(&t, purpose, &set->is_queue_due[purpose]);
-            if (r != DECISION_DONE) {
-                set->is_queue_due[purpose] = true;
-                return r == DECISION_REFUSED ? -ENOTRECOVERABLE : r;
-            }
-        }
+        int r = set->is_queue_due[purpose] ? serve(&t, purpose) : DECISION_DONE;
+        if (r != DECISION_DONE)
+            return r;
+        set->is_queue_due[purpose] = false;
     }
     return DECISION_DONE;
 }

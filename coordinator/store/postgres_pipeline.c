@@ -140,7 +140,7 @@ int postgres_send(PostgresStore *s, PostgresStatement id, const Arguments *argum
     if (s->connection == NULL)
         return STORE_IO;
     if (buffer_error(&arguments->bytes) != 0)
-        return -ENOMEM;
+        return buffer_error(&arguments->bytes);
     for (int i = 0; i < count; i++) {
         values[i] = arguments_value(arguments, i);
         lengths[i] = (int)arguments->lengths[i];

@@ -204,9 +204,10 @@ int sqlite_prune_history(SqliteStore *s, int64_t before_ms, int64_t *cursor, int
         return r;
     }
     int64_t id = sqlite3_column_int64(from, 0), count = sqlite3_column_int64(from, 2);
-    bool is_old = sqlite3_column_int64(from, 1) < before_ms;
+    int64_t last_ms = sqlite3_column_int64(from, 1);
+    bool is_old = last_ms<before_ms, is_ahead = last_ms> clock_wall_ms(s->clock);
     sqlite_leave(s, SQL_PRUNE_HISTORY_FROM);
-    *cursor = is_old ? id + 1 : sqlite_next_project(id);
+    *cursor = is_old || is_ahead ? id + 1 : sqlite_next_project(id);
     *budget -= is_old ? count : 1;
     sqlite_bind_number(s->statements[SQL_PRUNE_HISTORY], 1, id);
     return is_old ? sqlite_run(s, SQL_PRUNE_HISTORY) : 0;

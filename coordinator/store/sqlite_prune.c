@@ -5,6 +5,8 @@
  *   history   Ids and times grow together, so the first row of a project that stays ends its turn (sqlite_history.c).
  *   requests  Tickets and times of asking grow together, and nothing is over before it was asked: the first request asked
  *             after the limit ends the project's turn. Old ones that live on are stepped over, no index is needed.
+ *
+ * But for what is later than now, of a time when the machine's clock was ahead: it is stepped over too.
  */
 #include <assert.h>
 #include <limits.h>
@@ -17,7 +19,7 @@
 /* Up to PRUNE_STEP requests at the cursor. */
 static int prune_requests(SqliteStore *s, int64_t before_ms, int64_t *cursor, int64_t *budget) {
     sqlite3_stmt *from = s->statements[SQL_PRUNE_REQUESTS_FROM];
-    int64_t old[PRUNE_STEP];
+    int64_t old[PRUNE_STEP], now_ms = clock_wall_ms(s->clock);
     size_t old_count = 0;
     int r = 0;
     int64_t step = *budget < PRUNE_STEP ? *budget : PRUNE_STEP, seen = 0;
@@ -27,7 +29,8 @@ static int prune_requests(SqliteStore *s, int64_t before_ms, int64_t *cursor, in
         int64_t id = sqlite3_column_int64(from, 0);
         int64_t ended_ms = sqlite3_column_int64(from, 3);
         seen++;
-        if (sqlite3_column_int64(from, 2) >= before_ms) {
+        int64_t asked_ms = sqlite3_column_int64(from, 2);
+        if (asked_ms >= before_ms && asked_ms <= now_ms) {
             *cursor = sqlite_next_project(id);
             sqlite_leave(s, SQL_PRUNE_REQUESTS_FROM);
             step = seen; /* the rest is of this project, or is asked for anew */
