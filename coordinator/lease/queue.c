@@ -148,14 +148,14 @@ static int compare_tickets(const void *a, const void *b) {
 
 /* Those of the set, the first one first. */
 static int line_up(WorkingSet *set, int purpose, RequestSlot ***line, size_t *count) {
-    RequestSlot **slots = arena_alloc(set->arena, (set->request_count + 1) * sizeof(*slots));
+    RequestSlot **slots = arena_alloc(set->arena, (set->request_count + 1) * sizeof(RequestSlot *));
     *count = 0;
     if (slots == NULL)
         return -ENOMEM;
     for (size_t i = 0; i < set->request_count; i++)
         if (is_in_line(set->requests[i], purpose))
             slots[(*count)++] = set->requests[i];
-    qsort(slots, *count, sizeof(*slots), compare_tickets);
+    qsort(slots, *count, sizeof(RequestSlot *), compare_tickets);
     *line = slots;
     return 0;
 }
