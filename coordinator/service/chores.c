@@ -17,9 +17,9 @@ static void note_failure(const Chores *c, int result, const char *doing) {
 }
 
 void chores_start(Chores *c, const ChoresOptions *options) {
-    int64_t now = clock_boot_ms(options->clock);
+    int64_t now = clock_boot_ms(&options->clock->base);
     *c = (Chores){.o = *options,
-                  .wall_ahead_ms = clock_wall_ms(options->clock) - now,
+                  .wall_ahead_ms = store_clock_earliest(options->clock) - now,
                   .ahead_since_ms = now,
                   .used_at_ms = now + KEY_USED_SAVE_MS,
                   .prune_at_ms = now + PRUNE_INTERVAL_MS,
@@ -112,7 +112,7 @@ static void save_used_keys(Chores *c) {
 /* A step of wall time makes nothing old: until what ended before it is as old as it has to be, it does not count. One that
  * came while no coordinator ran cannot be told. */
 static int64_t steady_wall(Chores *c, int64_t now) {
-    int64_t ahead_ms = clock_wall_ms(c->o.clock) - now;
+    int64_t ahead_ms = store_clock_earliest(c->o.clock) - now;
     if (ahead_ms <= c->wall_ahead_ms + CLOCK_DRIFT_MS || now - c->ahead_since_ms >= REQUEST_KEPT_MS) {
         c->wall_ahead_ms = ahead_ms;
         c->ahead_since_ms = now;
@@ -129,7 +129,7 @@ static void prune(Chores *c, int64_t now) {
 }
 
 Work *chores_step(Chores *c, bool was_busy, bool is_stopping) {
-    int64_t now = clock_boot_ms(c->o.clock);
+    int64_t now = clock_boot_ms(&c->o.clock->base);
     if (was_busy)
         c->idle_at_ms = now + IDLE_CHECKPOINT_MS;
     if (c->backup != NULL)

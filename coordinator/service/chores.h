@@ -6,11 +6,12 @@
 
 #include "service/keys.h"
 #include "service/operation.h"
+#include "service/store_clock.h"
 
 typedef struct ChoresOptions {
     Store *store;
     Keys *keys;
-    const Clock *clock;
+    const StoreClock *clock;
     /* The store failed; it has a reason. */
     void (*on_failure)(void *arg, int result, const char *doing);
     void *on_failure_arg;

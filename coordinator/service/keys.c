@@ -88,13 +88,19 @@ static void copy_name(char *out, size_t size, Slice name) {
 
 /* More than there is room for are saved when they are used again. */
 static void put_aside(Keys *k, const KnownKey *entry) {
-    size_t i = 0;
-    while (i < k->aside_count && strcmp(k->aside[i].id, entry->id) != 0)
-        i++;
-    if (i == KEYS_ASIDE_MAX)
-        return;
-    k->aside[i] = *entry;
-    k->aside_count += i == k->aside_count;
+    if (k->aside_count < KEYS_ASIDE_MAX)
+        k->aside[k->aside_count++] = *entry;
+}
+
+/* When it was used, if that waits to be saved; 0. */
+static int64_t take_from_aside(Keys *k, const char *id) {
+    for (size_t i = 0; i < k->aside_count; i++)
+        if (strcmp(k->aside[i].id, id) == 0) {
+            int64_t used_ms = k->aside[i].last_used_ms;
+            k->aside[i] = k->aside[--k->aside_count];
+            return used_ms;
+        }
+    return 0;
 }
 
 void keys_learn(Keys *k, const KeyRow *key, const ProjectRow *project) {
@@ -109,9 +115,10 @@ void keys_learn(Keys *k, const KeyRow *key, const ProjectRow *project) {
     (void)pthread_mutex_lock(&k->mutex);
     KnownKey *former = &k->keys[slot_of(key->id)];
     bool is_same = strcmp(former->id, entry.id) == 0, is_unsaved = former->last_used_ms > former->saved_used_ms;
-    if (is_unsaved && is_same && former->last_used_ms > entry.last_used_ms)
-        entry.last_used_ms = former->last_used_ms;
-    else if (is_unsaved && !is_same)
+    int64_t used_ms = is_same ? former->last_used_ms : take_from_aside(k, entry.id);
+    if (used_ms > entry.last_used_ms)
+        entry.last_used_ms = used_ms;
+    if (is_unsaved && !is_same)
         put_aside(k, former);
     *former = entry;
     (void)pthread_mutex_unlock(&k->mutex);

@@ -195,47 +195,65 @@ static int find_tail(Store *store, ReadQuery *query) {
     return r;
 }
 
-int list_render(Store *store, const Watch *watch, int64_t wall_ms, const Command *c, size_t ceiling, Buffer *out,
-                bool *is_whole) {
-    int64_t limit = c->limit != FIELD_ABSENT ? c->limit : lists[c->operation].rows_default;
-    ReadQuery query = {.list = lists[c->operation].query,
-                       .project = c->project,
-                       .after = c->after,
-                       .limit = limit,
-                       .stack_name = c->operation == OP_LIST_EVENTS ? c->stack_name : SLICE_ABSENT,
-                       .after_text = SLICE_ABSENT};
-    int r = 0;
-    if (c->operation == OP_LIST_EVENTS && c->after == FIELD_ABSENT)
-        r = find_tail(store, &query);
-    if (r != 0)
-        return r;
-    if (c->operation == OP_LIST_QUEUE)
-        query.after = FIELD_ABSENT;
-    query.limit = limit != 0 && c->operation != OP_LIST_QUEUE ? limit + 1 : 0;
-    buffer_printf(out, "{\"%s\":[", lists[c->operation].member);
-    Render render = {.out = out,
-                     .start = out->len,
-                     .ceiling = ceiling,
-                     .left = limit != 0 ? limit : INT64_MAX,
-                     .next = FIELD_ABSENT,
-                     .is_first = true,
-                     .watch = watch,
-                     .wall_ms = wall_ms,
-                     .project = c->project,
-                     .after = c->after != FIELD_ABSENT ? c->after : 0};
-    StoreRows rows = {.stack = stack_row,
-                      .request = request_row,
-                      .event = event_row,
-                      .project = project_row,
-                      .key = key_row,
-                      .arg = &render};
-    r = store_read(store, &query, &rows);
+/* *fitted: how many rows came before the ceiling; `limit` or all: it was not met. */
+static int render(Store *store, ReadQuery query, Render *render, const Command *c, int64_t limit, int64_t *fitted) {
+    buffer_clear(render->out);
+    buffer_printf(render->out, "{\"%s\":[", lists[c->operation].member);
+    render->start = render->out->len;
+    render->left = limit != 0 ? limit : INT64_MAX;
+    render->next = FIELD_ABSENT;
+    render->is_first = true;
+    const StoreRows rows = {.stack = stack_row,
+                            .request = request_row,
+                            .event = event_row,
+                            .project = project_row,
+                            .key = key_row,
+                            .arg = render};
+    int r = store_read(store, &query, &rows);
     if (r != 0 && r != RENDER_CUT)
         return r;
-    buffer_add_char(out, ']');
-    if (render.next != FIELD_ABSENT && lists[c->operation].is_paged)
-        buffer_printf(out, ",\"next\":%lld", (long long)render.next);
-    buffer_add_char(out, '}');
-    *is_whole = render.next == FIELD_ABSENT || limit != 0;
-    return buffer_error(out);
+    *fitted = (limit != 0 ? limit : INT64_MAX) - render->left;
+    buffer_add_char(render->out, ']');
+    if (render->next != FIELD_ABSENT && lists[c->operation].is_paged)
+        buffer_printf(render->out, ",\"next\":%lld", (long long)render->next);
+    buffer_add_char(render->out, '}');
+    return buffer_error(render->out);
+}
+
+/* The latest events that fit: their number is found by those that did, which were older. */
+static int render_tail(Store *store, ReadQuery query, Render *r, const Command *c, int64_t limit) {
+    int64_t fitted = limit;
+    int result;
+    do {
+        limit = fitted;
+        query.after = FIELD_ABSENT;
+        query.limit = limit;
+        result = find_tail(store, &query);
+        query.limit = limit + 1;
+        if (result == 0)
+            result = render(store, query, r, c, limit, &fitted);
+    } while (result == 0 && r->next != FIELD_ABSENT && fitted < limit);
+    return result;
+}
+
+int list_render(Store *store, const Watch *watch, int64_t wall_ms, const Command *c, size_t ceiling, Buffer *out,
+                bool *is_whole) {
+    int64_t limit = c->limit != FIELD_ABSENT ? c->limit : lists[c->operation].rows_default, fitted;
+    bool is_queue = c->operation == OP_LIST_QUEUE, is_history = c->operation == OP_LIST_EVENTS;
+    ReadQuery query = {.list = lists[c->operation].query,
+                       .project = c->project,
+                       .after = is_queue ? FIELD_ABSENT : c->after,
+                       .limit = limit != 0 && !is_queue ? limit + 1 : 0,
+                       .stack_name = is_history ? c->stack_name : SLICE_ABSENT,
+                       .after_text = SLICE_ABSENT};
+    Render r = {.out = out,
+                .ceiling = ceiling,
+                .watch = watch,
+                .wall_ms = wall_ms,
+                .project = c->project,
+                .after = c->after != FIELD_ABSENT ? c->after : 0};
+    int result = is_history && c->after == FIELD_ABSENT ? render_tail(store, query, &r, c, limit)
+                                                        : render(store, query, &r, c, limit, &fitted);
+    *is_whole = r.next == FIELD_ABSENT || limit != 0;
+    return result;
 }

@@ -28,3 +28,8 @@ void store_clock_set(StoreClock *clock, int64_t wall) {
     atomic_store(&clock->ahead_ms, wall - clock_boot_ms(clock->machine));
     atomic_store(&clock->is_set, true);
 }
+
+int64_t store_clock_earliest(const StoreClock *clock) {
+    int64_t here = clock_wall_ms(clock->machine), there = clock_wall_ms(&clock->base);
+    return here < there ? here : there;
+}

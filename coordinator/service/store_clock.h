@@ -20,3 +20,5 @@ typedef struct StoreClock {
 void store_clock_init(StoreClock *clock, const Clock *machine);
 /* The store's clock said this just now. */
 void store_clock_set(StoreClock *clock, int64_t wall_ms);
+/* What the store's clock and the machine's agree has passed: one of them may be wrong. */
+int64_t store_clock_earliest(const StoreClock *clock);

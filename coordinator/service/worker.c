@@ -654,7 +654,7 @@ static void *worker_main(void *arg) {
     size_t count;
     chores_start(&w->chores, &(ChoresOptions){.store = w->o.store,
                                               .keys = w->o.gate.keys,
-                                              .clock = w->clock,
+                                              .clock = w->o.clock,
                                               .on_failure = note_failed_chore,
                                               .on_failure_arg = w});
     tick(w);

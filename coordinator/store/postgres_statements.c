@@ -174,8 +174,11 @@ static const Statement statements[PG_STATEMENT_COUNT] = {
                                    "WHERE r.project = o.project AND r.ticket = o.ticket RETURNING 1) "
                                    "SELECT count(*) FROM gone"},
     /* Of a server whose dump this was, too: transactions that none has begun here. */
-    [PG_PRUNE_WRITERS] = {.text = "DELETE FROM writer WHERE written_at < clock_timestamp() - interval '1 day' OR "
-                                  "written_by >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint"},
+    [PG_PRUNE_WRITERS] =
+        {.text = "DELETE FROM writer w USING (SELECT project, id, written_by FROM writer WHERE "
+                 "written_at < clock_timestamp() - interval '1 day' OR "
+                 "written_by >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint) o WHERE w.project = o.project "
+                 "AND w.id = o.id AND w.written_by = o.written_by"},
     [PG_PRUNE_COORDINATORS] = {.text =
                                    "DELETE FROM coordinator WHERE beat_at < clock_timestamp() - interval '10 minutes'"},
 

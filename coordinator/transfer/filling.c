@@ -145,7 +145,7 @@ static int check_stack(Filling *f, FilledProject *p, const StackRow *row) {
                       row->number);
     bool is_leased = row->ticket != 0;
     bool may_be = row->state == STACK_LEASED ? is_leased : !is_leased || row->state == STACK_RETIRING;
-    if (!may_be || is_leased != (row->generation != 0))
+    if (!may_be || (is_leased && row->generation == 0))
         return refuse(f, "state %s does not go with ticket %" PRId64 " and generation %" PRId64,
                       stack_state_name(row->state), row->ticket, row->generation);
     p->stacks_seen++;

@@ -651,6 +651,9 @@ def test_lists_that_nobody_reads_fill_no_memory_over_http(start):
         assert page.status == 200
         assert 20 < len(page.body["stacks"]) < 1000, "a brief one"
         assert page.body["next"] == len(page.body["stacks"])
+        latest = client.call("listEvents").body
+        assert 20 < len(latest["events"]) < 200 and "next" not in latest, "fewer of them"
+        assert [event["kind"] for event in latest["events"][-2:]] == ["granted", "released"]
         little = coordinator.http(coordinator.project("little"))
         work(little, "main")
         assert len(little.call("listStacks").body["stacks"]) == 1, "what is short is there for all"

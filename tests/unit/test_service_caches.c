@@ -15,6 +15,7 @@
 #include "service/keys.h"
 #include "service/limiter.h"
 #include "service/snapshots.h"
+#include "service/store_clock.h"
 
 typedef struct FakeClock {
     Clock base;
@@ -283,6 +284,21 @@ static void only_so_much_is_kept(void **state) {
     snapshots = snapshots_free(snapshots);
 }
 
+/* A day has passed when both clocks say so. */
+static void one_wrong_clock_makes_nothing_old(void **state) {
+    (void)state;
+    enum { DAY_MS = 24 * 3600 * 1000, PATIENCE_MS = 3600 * 1000 };
+    StoreClock clock;
+    store_clock_init(&clock, clock_system());
+    int64_t now = clock_wall_ms(clock_system());
+    assert_in_range(store_clock_earliest(&clock), now, now + PATIENCE_MS);
+    store_clock_set(&clock, now + DAY_MS);
+    assert_in_range(clock_wall_ms(&clock.base), now + DAY_MS, now + DAY_MS + PATIENCE_MS);
+    assert_in_range(store_clock_earliest(&clock), now, now + PATIENCE_MS);
+    store_clock_set(&clock, now - DAY_MS);
+    assert_in_range(store_clock_earliest(&clock), now - DAY_MS, now - DAY_MS + PATIENCE_MS);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lists_that_nobody_reads_leave_no_room_for_more),
@@ -291,6 +307,7 @@ int main(void) {
         cmocka_unit_test(key_of_a_deleted_project_counts_as_revoked),
         cmocka_unit_test(forgetting_a_project_forgets_its_keys_only),
         cmocka_unit_test(use_of_a_key_is_taken_once),
+        cmocka_unit_test(one_wrong_clock_makes_nothing_old),
         cmocka_unit_test(use_of_every_key_is_taken_whoever_has_its_place_now),
         cmocka_unit_test(a_remembered_key_is_read_as_a_new_one),
         cmocka_unit_test(keys_that_end_alike_are_told_apart),
