@@ -189,11 +189,13 @@ def test_a_machine_whose_clock_is_a_day_ahead_forgets_nothing_for_the_others(sta
                         environment=os.environ | {"CLOCK_SPEED": "200", "CLOCK_STEPS": str(steps)})  # fmt: skip
     ahead.program = BIN / "faulty-coordinator"
     ahead.start()
-    end = time.monotonic() + 3
-    while time.monotonic() < end:
-        assert client.call("requestStack", released).status == 410
-        assert client.call("requestStack", cancelled).status == 410
-    assert ahead.stop() == 0
+    try:
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            assert client.call("requestStack", released).status == 410
+            assert client.call("requestStack", cancelled).status == 410
+    finally:
+        assert ahead.stop() == 0
 
 
 def test_one_goes_down_and_its_waiters_go_on_elsewhere(two, key):
