@@ -239,8 +239,6 @@ int sqlite_forget(Store *store) {
 /* A project that is made is in the tables before anything of it is in the log. */
 static int check_project(SqliteStore *s, int64_t project) {
     int r = 0;
-    if (project <= 0 || project > PROJECT_NUMBER_MAX)
-        return sqlite_damaged(s, "log");
     sqlite_bind_number(s->statements[SQL_PROJECT_BY_NUMBER], 1, project);
     if (sqlite_next(s, SQL_PROJECT_BY_NUMBER, &r) == ROW_HERE) {
         sqlite_leave(s, SQL_PROJECT_BY_NUMBER);
@@ -258,6 +256,8 @@ static int check_project(SqliteStore *s, int64_t project) {
 
 static int replay_change(SqliteStore *s, const Change *change, Slice bytes) {
     EventMark mark;
+    if (change->project <= 0 || change->project > PROJECT_NUMBER_MAX)
+        return sqlite_damaged(s, "log");
     switch (change->kind) {
     case CHANGE_PROJECT:
         return sqlite_write_project(s, change->project, &change->row.project_row);
