@@ -4,7 +4,8 @@ import os
 import signal
 
 import pytest
-from programs import Coordinator, Server, git
+from jobs import Job, Project
+from programs import Coordinator, Server, git, make_certificate
 
 STORE = os.environ.get("STORE", "sqlite")
 
@@ -78,3 +79,41 @@ def clone(tmp_path):
     git("commit", "-q", "-m", "one", cwd=origin)
     git("clone", "-q", origin, clone)
     return clone
+
+
+# ---- CI jobs ----
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """Of localhost: a folder with cert.pem and key.pem."""
+    folder = tmp_path_factory.mktemp("certificate")
+    make_certificate(folder / "cert.pem", folder / "key.pem")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory, certificate):
+    """A coordinator for all tests of a file, reached in every way."""
+    folder = tmp_path_factory.mktemp("agent")
+    options = ["--https", "127.0.0.1:0", "--nng", f"ipc://{folder}/rpc", "--nng", "tls+tcp://127.0.0.1:0"]
+    pair = ["--tls-cert", certificate / "cert.pem", "--tls-key", certificate / "key.pem"]
+    coordinator = Coordinator(folder / "data", *options, *pair).start()
+    yield coordinator
+    coordinator.hang_up()
+    assert coordinator.stop() == 0, "".join(coordinator.log)
+
+
+@pytest.fixture
+def project(daemon):
+    return Project(daemon, "--max-stacks", "3")
+
+
+@pytest.fixture
+def job(project, tmp_path, clone):
+    return Job(project, tmp_path / "job", clone)
+
+
+@pytest.fixture
+def other(project, tmp_path, clone):
+    return Job(project, tmp_path / "other", clone)

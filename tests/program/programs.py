@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import secrets
+import select
 import signal
 import socket
 import struct
@@ -19,6 +20,24 @@ import time
 BIN = pathlib.Path(os.environ.get("BIN_DIR", "build/bin")).resolve()
 COORDINATOR = BIN / "stack-coordinator"
 AGENT = pathlib.Path(os.environ.get("AGENT", BIN / "stack-agent")).resolve()
+DEADLINE = 20  # seconds within which whatever must happen has happened
+
+
+def until(condition, what, seconds=DEADLINE):
+    """Polls; there is nothing to wait on in another process but time."""
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < end, f"never: {what}"
+        select.select([], [], [], 0.01)
+    return value
+
+
+def stays(condition, seconds):
+    """Nothing happens for so long: that is the event."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        assert condition()
+        select.select([], [], [], 0.05)
 
 
 class Answer:
@@ -329,6 +348,16 @@ def lasting(answer):
 
 def request_id():
     return secrets.token_hex(16)
+
+
+def make_certificate(certificate, key, name="localhost"):
+    """Signed by itself, for that name and, were it localhost, its address."""
+    names = f"DNS:{name}" + (",IP:127.0.0.1" if name == "localhost" else "")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}",
+         "-addext", f"subjectAltName={names}", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
 
 
 def git(*words, cwd=None):

@@ -1,5 +1,4 @@
 """The agent where something else goes wrong: a proxy in between, a full disk, a folder with more than one job's."""
-# ruff: noqa: F811  (fixtures are named for what they give)
 
 import http.client
 import http.server
@@ -12,16 +11,14 @@ import subprocess
 import threading
 
 import pytest
-from programs import AGENT, Coordinator
-from test_agent import DEADLINE, Job, Project, until
-from test_agent_leases import (  # noqa: F401  (fixtures)
-    daemon,
-    job,
-    other,
-    project,
-    queue,
-    stays,
-)
+from jobs import Job, Project, queue
+from programs import AGENT, DEADLINE, Coordinator, stays, until
+
+
+@pytest.fixture
+def project(daemon):
+    return Project(daemon, "--max-stacks", "1", "--expiry-grace", "1")
+
 
 # ---- a proxy ----
 

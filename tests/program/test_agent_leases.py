@@ -5,48 +5,21 @@ import json
 import os
 import pathlib
 import re
-import select
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
-from programs import AGENT, Coordinator
-from test_agent import DEADLINE, Job, Project, until
+from jobs import Job, Project, queue
+from programs import AGENT, DEADLINE, Coordinator, stays, until
 
 SOON = 2  # seconds within which an agent that is told to stop has left nothing behind
-
-
-def stays(condition, seconds):
-    """Nothing happens for so long: that is the event."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        assert condition()
-        select.select([], [], [], 0.05)
-
-
-@pytest.fixture(scope="module")
-def daemon(tmp_path_factory):
-    coordinator = Coordinator(tmp_path_factory.mktemp("leases") / "data").start()
-    yield coordinator
-    coordinator.hang_up()
-    assert coordinator.stop() == 0, "".join(coordinator.log)
 
 
 @pytest.fixture
 def project(daemon):
     return Project(daemon, "--max-stacks", "1", "--expiry-grace", "1")
-
-
-@pytest.fixture
-def job(project, tmp_path, clone):
-    return Job(project, tmp_path / "job", clone)
-
-
-@pytest.fixture
-def other(project, tmp_path, clone):
-    return Job(project, tmp_path / "other", clone)
 
 
 @pytest.fixture
@@ -68,10 +41,6 @@ def shell(job, script, *arguments, **more):
         ["sh", "-c", script, str(AGENT), *[str(a) for a in arguments]],
         cwd=job.worktree, env=job.env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **more,
     )  # fmt: skip
-
-
-def queue(project):
-    return project.http.call("listQueue").body["queue"]
 
 
 def lease(project):

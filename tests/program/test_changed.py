@@ -1,5 +1,4 @@
 """`stack-agent changed`: what differs from what is on the stack, in clones as CI systems make them."""
-# ruff: noqa: F811  (fixtures are named for what they give)
 
 import http.server
 import json
@@ -7,17 +6,8 @@ import subprocess
 import threading
 
 import pytest
+from jobs import Job, head
 from programs import AGENT, git
-from test_agent import (  # noqa: F401  (fixtures)
-    Job,
-    Project,
-    certificate,
-    commit,
-    daemon,
-    head,
-    job,
-    project,
-)
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ import subprocess
 
 import pytest
 import yaml
-from programs import COORDINATOR, Coordinator, request_id
-from test_agent import until
+from programs import COORDINATOR, Coordinator, request_id, until
 
 DEPLOY = pathlib.Path(__file__).parents[2] / "deploy"
 

@@ -3,8 +3,7 @@
 import subprocess
 
 import pytest
-from programs import AGENT, COORDINATOR, Coordinator, request_id
-from test_agent import until
+from programs import AGENT, COORDINATOR, Coordinator, request_id, until
 
 VALGRIND = ("valgrind", "--quiet", "--track-origins=yes")
 

@@ -10,7 +10,7 @@ import stat
 import subprocess
 
 import pytest
-from programs import AGENT, COORDINATOR, Coordinator, request_id
+from programs import AGENT, COORDINATOR, Coordinator, make_certificate, request_id
 
 SOURCE = pathlib.Path(__file__).parents[2]
 
@@ -247,14 +247,6 @@ def certificate(tmp_path):
     paths = tmp_path / "cert.pem", tmp_path / "key.pem"
     make_certificate(*paths)
     return paths
-
-
-def make_certificate(certificate, key):
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", certificate],
-        check=True, capture_output=True,
-    )  # fmt: skip
 
 
 def serial_of(address):

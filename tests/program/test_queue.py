@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from programs import Answer, NngClient, lasting, request_id
+from programs import Answer, NngClient, lasting, request_id, until
 
 
 @pytest.fixture
@@ -62,16 +62,10 @@ def queue(client):
     return client.call("listQueue").body["queue"]
 
 
-def until(condition, seconds=15):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come true"
-
-
 def test_a_release_hands_the_stack_over_at_once(coordinator, client, key, transport):
     lease = held(client)
     waiting = Waiting(coordinator, transport, key, "b", holder={"actor": "ben"})
-    until(lambda: len(queue(client)) == 1)
+    until(lambda: len(queue(client)) == 1, "one is in line")
     assert queue(client)[0] | {"since": 0, "ticket": 0} == {
         "ticket": 0, "position": 1, "purpose": "test", "branch": "b", "since": 0, "holder": {"actor": "ben"},
     }  # fmt: skip
@@ -89,7 +83,7 @@ def test_whoever_waits_longest_is_served_first(coordinator, client, key, transpo
     waiting = []
     for i in range(4):
         waiting.append(Waiting(coordinator, transport, key, f"b{i}"))
-        until(lambda n=i: len(queue(client)) == n + 1)
+        until(lambda n=i: len(queue(client)) == n + 1, "it is in line")
     assert [q["branch"] for q in queue(client)] == ["b0", "b1", "b2", "b3"]
     assert [q["position"] for q in queue(client)] == [1, 2, 3, 4]
     for w in waiting:
@@ -127,11 +121,11 @@ def test_who_hangs_up_loses_his_turn_and_not_his_place(coordinator, client, key,
     lease = held(client)
     body = {"branch": "gone", "requestId": request_id(), "leaseSeconds": 300, "waitSeconds": 25}
     gone = send_and_not_listen(coordinator, transport, key, body)
-    until(lambda: len(queue(client)) == 1)
+    until(lambda: len(queue(client)) == 1, "one is in line")
     there = Waiting(coordinator, transport, key, "there")
-    until(lambda: len(queue(client)) == 2)
+    until(lambda: len(queue(client)) == 2, "two are in line")
     gone.close()
-    until(lambda: "position" not in queue(client)[0])
+    until(lambda: "position" not in queue(client)[0], "it is granted")
     assert release(client, lease).status == 200
     lease = there.result().body["lease"]["secret"]
     assert client.call("renewLease", {"lease": lease}).status == 200
@@ -174,7 +168,7 @@ def test_the_queue_survives_a_crash(coordinator, client, key, transport):
 def test_a_cancelled_wait_ends(coordinator, client, key, transport):
     held(client)
     waiting = Waiting(coordinator, transport, key, "b")
-    until(lambda: len(queue(client)) == 1)
+    until(lambda: len(queue(client)) == 1, "one is in line")
     cancel = {"requestId": waiting.body["requestId"]}
     assert client.call("cancelRequest", cancel).body["result"] == "removed"
     assert (waiting.result().status, waiting.answer.body["why"]) == (410, "cancelled")
@@ -188,7 +182,7 @@ def test_a_drain_lets_who_waits_go(coordinator, client, key, transport):
     answers = []
     thread = threading.Thread(target=lambda: answers.append(patient.call("requestStack", body)), daemon=True)
     thread.start()
-    until(lambda: len(queue(client)) == 1)
+    until(lambda: len(queue(client)) == 1, "one is in line")
     assert coordinator.stop() == 0
     thread.join(10)
     assert answers[0].status == 202 and answers[0].body["retryAfterSeconds"] == 1
@@ -198,9 +192,9 @@ def test_cleaners_take_what_is_dirty_and_give_it_back(coordinator, client, key, 
     coordinator.admin("project", "update", "shop", "--cleaning", "on")
     lease = held(client)
     cleaner = Waiting(coordinator, transport, key, "ignored", purpose="clean")
-    until(lambda: len(queue(client)) == 1)
+    until(lambda: len(queue(client)) == 1, "one is in line")
     tester = Waiting(coordinator, transport, key, "b")
-    until(lambda: len(queue(client)) == 2)
+    until(lambda: len(queue(client)) == 2, "two are in line")
     assert release(client, lease, outcome="dirty").status == 200
     cleaning = cleaner.result().body
     assert cleaning["stackName"] == "test-1"
@@ -224,7 +218,7 @@ def test_three_failed_cleanings_quarantine(coordinator, client, key):
 def test_metrics_tell_of_waiting_and_loss(coordinator, client, key, transport):
     held(client, lease=2)
     waiting = Waiting(coordinator, transport, key, "b")
-    until(lambda: "stack_coordinator_waiting_requests 1\n" in metrics(coordinator))
+    until(lambda: "stack_coordinator_waiting_requests 1\n" in metrics(coordinator), "the metrics count it")
     assert "stack_coordinator_waiting_connections 1\n" in metrics(coordinator)
     waiting.result()
     page = metrics(coordinator)

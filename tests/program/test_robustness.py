@@ -17,10 +17,9 @@ import time
 
 import programs
 import pytest
-from programs import BIN, Coordinator, NngClient, request_id
+from programs import BIN, DEADLINE, Coordinator, NngClient, request_id, until
 
 NNG_MOST = 4096  # connections
-DEADLINE = 20  # seconds within which whatever must happen has happened
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close() sends RST
 
 
@@ -54,14 +53,6 @@ def work(client, branch):
     lease = {"stackName": granted.body["stackName"], "lease": granted.body["lease"]["secret"]}
     released = client.call("releaseStack", lease)
     assert released.status == 200, released
-
-
-def until(condition, what):
-    """Polls; there is nothing to wait on in another process but time."""
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < end, f"never: {what}"
-        select.select([], [], [], 0.01)
 
 
 # A sanitizer keeps books of its own about every thread and every freed block.

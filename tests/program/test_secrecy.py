@@ -1,23 +1,13 @@
 """The key stays in the process that was given it: no core dump, no child, no file, no other process' view."""
 
-# ruff: noqa: F811  (fixtures are named for what they give)
-
 import os
 import pathlib
 import signal
 import subprocess
 
 import pytest
-from programs import AGENT
-from test_agent import (  # noqa: F401  (fixtures)
-    Job,
-    Project,
-    certificate,
-    daemon,
-    job,
-    project,
-    until,
-)
+from jobs import Job, Project
+from programs import AGENT, until
 
 
 @pytest.fixture
