@@ -303,6 +303,9 @@ static int open_connection(SqliteStore *s, Buffer *reason) {
     if (rc != SQLITE_OK)
         return open_failed(s, rc, reason);
     (void)sqlite3_extended_result_codes(s->db, 1);
+    int r = sqlite_refuse_former_logs(s, reason);
+    if (r != 0)
+        return r;
     for (size_t i = 0; i < COUNT_OF(pragmas); i++) {
         rc = sqlite3_exec(s->db, pragmas[i], NULL, NULL, NULL);
         if (rc != SQLITE_OK)

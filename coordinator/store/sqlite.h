@@ -212,3 +212,6 @@ int sqlite_put(Store *store, const StoredRow *rows, size_t count) MUST_USE;
 /* sqlite_backup.c */
 int sqlite_backup_step(Store *store, const char *path) MUST_USE;
 void sqlite_backup_abandon(SqliteStore *s);
+/* Of the database just opened, before anything reads it: -EBADMSG with a reason for a backup that was put in the place of
+ * a database whose logs still lie there. */
+int sqlite_refuse_former_logs(SqliteStore *s, Buffer *reason) MUST_USE;

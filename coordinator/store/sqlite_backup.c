@@ -3,9 +3,13 @@
  * one connection writes between two steps SQLite repeats in the copy, so the copy is the state of its last step.
  *
  * A second connection to another file belongs to it; it is gone with the copy.
+ *
+ * A copy says in its header that it has no write-ahead log, which ends with its first start in the place of a database.
+ * SQLite would lay any log over it that bears its name, and a crash leaves one: the pages of two databases in one.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -132,6 +136,45 @@ static int sync_parent(SqliteStore *s, const char *path) {
     return sync_directory(s, parent);
 }
 
+#define JOURNAL_VERSIONS                                                                                               \
+    18 /* where the header has those of writing and reading: www.sqlite.org/fileformat2.html, 1.3.3 */
+static const char rollback_journal[2] = {1, 1};
+
+/* As sqlite3_deserialize's documentation says to. */
+static int mark_without_log(SqliteStore *s, const SqliteBackup *b) {
+    ssize_t written = pwrite(b->fd, rollback_journal, sizeof rollback_journal, JOURNAL_VERSIONS);
+    return written == (ssize_t)sizeof rollback_journal ? 0 : system_failed(s, "cannot write", b->partial);
+}
+
+static bool is_unopened_backup(SqliteStore *s) {
+    sqlite3_file *file = NULL;
+    char versions[2];
+    int rc = sqlite3_file_control(s->db, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+    return rc == SQLITE_OK && file != NULL && file->pMethods != NULL &&
+           file->pMethods->xRead(file, versions, sizeof versions, JOURNAL_VERSIONS) == SQLITE_OK &&
+           memcmp(versions, rollback_journal, sizeof versions) == 0;
+}
+
+int sqlite_refuse_former_logs(SqliteStore *s, Buffer *reason) {
+    if (!is_unopened_backup(s))
+        return 0;
+    static const char *const logs[] = {"wal", "log"};
+    sqlite3_vfs *vfs = sqlite3_vfs_find(s->vfs);
+    for (size_t i = 0; i < COUNT_OF(logs); i++) {
+        char path[PATH_MAX];
+        int is_there = 0; /* an empty one is not */
+        (void)snprintf(path, sizeof path, "%s-%s", s->db_path, logs[i]);
+        if (vfs->xAccess(vfs, path, SQLITE_ACCESS_EXISTS, &is_there) != SQLITE_OK || is_there == 0)
+            continue;
+        buffer_printf(reason,
+                      "%s is a backup, and %s-%s is of the database that was there before: move away %s-log and %s-wal "
+                      "to go on with the backup as it is",
+                      s->db_path, s->db_path, logs[i], s->db_path, s->db_path);
+        return -EBADMSG;
+    }
+    return 0;
+}
+
 /* All pages are copied: the file gets its name. */
 static int finish(SqliteStore *s, SqliteBackup *b) {
     int rc = sqlite3_backup_finish(steal(&b->copy));
@@ -140,7 +183,9 @@ static int finish(SqliteStore *s, SqliteBackup *b) {
     if (rc != SQLITE_OK)
         return copy_failed(s, b, rc);
     FAILPOINT("copied");
-    int r = fsync(b->fd) == 0 ? refuse_existing(s, b->path) : system_failed(s, "cannot sync", b->partial);
+    int r = mark_without_log(s, b);
+    if (r == 0)
+        r = fsync(b->fd) == 0 ? refuse_existing(s, b->path) : system_failed(s, "cannot sync", b->partial);
     if (r == 0 && rename(b->partial, b->path) != 0)
         r = system_failed(s, "cannot rename the copy to", b->path);
     if (r != 0)

@@ -199,21 +199,49 @@ def test_a_backup_taken_under_load_is_whole(start, tmp_path):
     assert pathlib.Path(coordinator.data / "stacks.db").exists()
 
 
-@pytest.mark.sqlite
-def test_what_is_left_of_the_former_database_is_not_mixed_into_a_backup(start, tmp_path):
+def backed_up_and_killed(start, copy):
+    """A coordinator with a project `late` of which the backup knows nothing, in a folder with all that a crash leaves."""
     coordinator = start()
-    copy = tmp_path / "stacks.db"
     coordinator.admin("backup", str(copy))
     coordinator.http(coordinator.project("late")).call("requestStack", {"branch": "b"})
     coordinator.kill()
-    (coordinator.data / "stacks.db-wal").unlink()
     shutil.copy(copy, coordinator.data / "stacks.db")
+    return coordinator
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("left", ["wal", "log"])
+def test_what_is_left_of_the_former_database_is_not_laid_over_a_backup(start, tmp_path, left):
+    coordinator = backed_up_and_killed(start, tmp_path / "stacks.db")
+    logs = {kind: coordinator.data / f"stacks.db-{kind}" for kind in ("wal", "log")}
+    for kind, log in logs.items():
+        assert log.stat().st_size > 0
+        if kind != left:
+            log.unlink()
+    for _ in range(2):
+        with pytest.raises(AssertionError, match=f"is a backup, and .*stacks.db-{left} is of the database .* before"):
+            coordinator.start()
+    assert (coordinator.data / "stacks.db").read_bytes() == (tmp_path / "stacks.db").read_bytes()
+    logs[left].unlink()
+    coordinator.start()
+    assert coordinator.admin("project", "list", "--json").stdout.count("late") == 0
+    coordinator.project("again")
+    coordinator.kill()
+    coordinator.start()  # no backup any more: the logs are its own
+    assert coordinator.admin("project", "list", "--json").stdout.count("again") == 1
+
+
+@pytest.mark.sqlite
+def test_the_log_of_a_former_database_is_not_mixed_into_a_copy(start, tmp_path):
+    """A copy by other means than `backup`, which bears no mark."""
+    coordinator = backed_up_and_killed(start, tmp_path / "stacks.db")
+    (coordinator.data / "stacks.db-wal").unlink()
+    with open(coordinator.data / "stacks.db", "r+b") as database:
+        database.seek(18)
+        database.write(b"\2\2")
     for _ in range(2):
         with pytest.raises(AssertionError, match="is of another database than .* move .*stacks.db-log .* away"):
             coordinator.start()
-    (coordinator.data / "stacks.db-log").unlink()
-    coordinator.start()
-    assert coordinator.admin("project", "list", "--json").stdout.count("late") == 0
 
 
 @pytest.mark.sqlite
