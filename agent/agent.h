@@ -6,13 +6,14 @@
  */
 #pragma once
 
+#include <sysexits.h>
+
 #include "agent/ci.h"
 #include "agent/options.h"
 #include "base/log.h"
 #include "base/random.h"
 
-/* Exit codes of its own, by sysexits(3); others come from protocol/outcome.h. */
-enum { EXIT_USAGE = 64, EXIT_NO_INPUT = 66, EXIT_BROKEN = 70, EXIT_NO_PERMISSION = 77, EXIT_SIGNAL = 128 };
+enum { EXIT_SIGNAL = 128 }; /* and the signal's number; the others are of sysexits(3) and of protocol/outcome.h */
 
 typedef struct Agent {
     const AgentOptions *options;

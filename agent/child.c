@@ -158,7 +158,7 @@ static void stop_lost(Child *child, int64_t now_ms) {
 
 static void stop_unrenewed(Child *child) {
     (void)agent_fail(
-        child->agent, EXIT_BROKEN,
+        child->agent, EX_SOFTWARE,
         "the lease of %.*s is about to end (it could not be renewed in time, or the project's --max-hold is "
         "reached): the command is stopped before",
         SLICE_PRINT(child->lease->renewal->stack));

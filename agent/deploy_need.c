@@ -107,6 +107,6 @@ int deploy_need_note(const Agent *agent, const StateFolder *folder, Slice reques
     int r = lease_state_change(folder, request_id, set_needed, NULL, &reason);
     if (r == 0 || r == STATE_ABSENT)
         return 0;
-    return agent_fail(agent, EXIT_BROKEN, "that a deploy is needed cannot be noted in %s: %s", folder->path,
+    return agent_fail(agent, EX_SOFTWARE, "that a deploy is needed cannot be noted in %s: %s", folder->path,
                       r < 0 ? strerror(-r) : buffer_text(&reason));
 }

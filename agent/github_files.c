@@ -9,7 +9,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/hex.h"
 #include "base/output.h"
+#include "base/utf8.h"
 #include "protocol/rules.h"
 
 enum { DELIMITER_BYTES = 16, NAME_MAX_BYTES = 128 };

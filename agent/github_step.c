@@ -58,7 +58,7 @@ static int say_wrong_input(const GithubStep *step, const Buffer *text) {
     const char *lead = "stack-agent: ";
     if (slice_starts_with(line, lead))
         line = (Slice){.ptr = line.ptr + strlen(lead), .len = line.len - strlen(lead)};
-    return agent_fail(&step->agent, EXIT_USAGE, "%.*s (INPUT_WAIT is the input `wait`, and so on)", SLICE_PRINT(line));
+    return agent_fail(&step->agent, EX_USAGE, "%.*s (INPUT_WAIT is the input `wait`, and so on)", SLICE_PRINT(line));
 }
 
 static int read_inputs(const Agent *outer, const char *verb, GithubStep *step) {
@@ -71,7 +71,7 @@ static int read_inputs(const Agent *outer, const char *verb, GithubStep *step) {
     if (r == OPTIONS_USAGE)
         return say_wrong_input(step, &text);
     if (r != 0)
-        return r < 0 ? r : EXIT_BROKEN;
+        return r < 0 ? r : EX_SOFTWARE;
     const AgentOptions *common = outer->options;
     AgentOptions *options = &step->inputs.agent;
     if (options->urls.count == 0)
@@ -110,7 +110,7 @@ static int explain_fork(const GithubStep *step, Slice head) {
     buffer_init(&name, REASON_MAX);
     print_foreign(&name, head);
     return agent_fail(
-        &step->agent, EXIT_NO_PERMISSION,
+        &step->agent, EX_NOPERM,
         "there is no key: this pull request comes from the fork %s, and GitHub gives those no secrets. Leave the job "
         "out "
         "with `if: github.event.pull_request.head.repo.full_name == github.repository`, and test such a pull request "
@@ -122,7 +122,7 @@ int github_step_check_url(const GithubStep *step) {
     if (step->inputs.agent.urls.count > 0)
         return 0;
     return agent_fail(
-        &step->agent, EXIT_USAGE,
+        &step->agent, EX_USAGE,
         "the input `url` is empty: it is the coordinator's address, https://stacks.example.org say. Is the "
         "variable it names set for this repository?");
 }
@@ -142,10 +142,10 @@ int github_step_check_key(const GithubStep *step) {
     if (!slice_is_absent(head) && here != NULL && !slice_equal_text(head, here))
         return explain_fork(step, head);
     if (actor != NULL && strcmp(actor, "dependabot[bot]") == 0)
-        return agent_fail(agent, EXIT_NO_PERMISSION,
+        return agent_fail(agent, EX_NOPERM,
                           "there is no key: runs that Dependabot starts see Dependabot's secrets alone. Add the key "
                           "there too (Settings, Secrets and variables, Dependabot)");
-    return agent_fail(agent, EXIT_NO_PERMISSION,
+    return agent_fail(agent, EX_NOPERM,
                       "there is no key: the input `key` is empty. Is the secret it names set for this repository, and "
                       "for the job's environment if it has one? `stack-coordinator key create PROJECT` makes a key");
 }
@@ -159,7 +159,7 @@ int github_step_write(const GithubStep *step, const char *variable, const Github
     for (size_t i = 0; i < count; i++) {
         int r = github_entry_add(agent->random, slice_of(entries[i].name), entries[i].value, &text);
         if (r > 0)
-            return agent_fail(agent, EXIT_BROKEN, "%s cannot be told to later steps: %s", entries[i].name,
+            return agent_fail(agent, EX_SOFTWARE, "%s cannot be told to later steps: %s", entries[i].name,
                               r == GITHUB_NAME_REFUSED ? "it is no name" : "it is no text");
         if (r < 0)
             return r;
@@ -167,6 +167,6 @@ int github_step_write(const GithubStep *step, const char *variable, const Github
     int r = github_file_append(agent->environ_get, variable, buffer_slice(&text));
     if (r == 0 || r == -ENOMEM)
         return r;
-    return agent_fail(agent, EXIT_BROKEN, "%s cannot be written: %s", variable,
+    return agent_fail(agent, EX_SOFTWARE, "%s cannot be written: %s", variable,
                       r == GITHUB_FILE_ABSENT ? "the runner names no such file" : strerror(-r));
 }

@@ -28,7 +28,7 @@ int state_open(const Agent *agent, bool is_made, StateFolder *folder) {
         *folder = STATE_FOLDER_CLOSED;
         return 0;
     }
-    return r == STATE_REFUSED ? agent_fail(agent, EXIT_BROKEN, "%s", buffer_text(&reason)) : r;
+    return r == STATE_REFUSED ? agent_fail(agent, EX_SOFTWARE, "%s", buffer_text(&reason)) : r;
 }
 
 static void prepare(const LeaseState *state, GiveBack how, Command *command) {

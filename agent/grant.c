@@ -14,6 +14,7 @@
 #include "agent/line.h"
 #include "agent/print.h"
 #include "agent/renewal.h"
+#include "base/hex.h"
 #include "base/json_guard.h"
 #include "protocol/rules.h"
 
@@ -69,7 +70,7 @@ static int read_git(const Agent *agent, Grant *grant) {
         agent_say(agent, LOG_WARNING, "%s; going on without a commit", buffer_text(&reason));
         return 0;
     }
-    return agent_fail(agent, EXIT_NO_INPUT, "%s", buffer_text(&reason));
+    return agent_fail(agent, EX_NOINPUT, "%s", buffer_text(&reason));
 }
 
 static int check_text(const Agent *agent, Slice text, size_t longest, const char *(*rule)(Slice), const char *what,
@@ -80,7 +81,7 @@ static int check_text(const Agent *agent, Slice text, size_t longest, const char
     if (text.len > 0 && text.len <= longest && wrong == NULL)
         return 0;
     print_foreign(&printable, text);
-    return agent_fail(agent, EXIT_USAGE, "the %s '%s' %s: give another with %s", what,
+    return agent_fail(agent, EX_USAGE, "the %s '%s' %s: give another with %s", what,
                       buffer_error(&printable) == 0 ? buffer_text(&printable) : "…",
                       wrong != NULL ? wrong : "is empty or too long", flag);
 }
@@ -93,7 +94,7 @@ static int choose_branch(const Agent *agent, Grant *grant) {
         branch = slice_of(grant->worktree.branch);
     if (slice_is_absent(branch))
         return agent_fail(
-            agent, EXIT_USAGE,
+            agent, EX_USAGE,
             "the branch is not known (no CI variable names it, and git has no branch checked out here): name "
             "it with --branch or STACK_AGENT_BRANCH");
     grant->branch = branch;
@@ -112,7 +113,7 @@ static int cannot_write_dotenv(const Agent *agent, int error) {
     OWN(buffer_deinit) Buffer name;
     buffer_init(&name, REASON_MAX);
     print_foreign(&name, slice_of(agent->options->dotenv));
-    return agent_fail(agent, EXIT_BROKEN, "%s cannot be written: %s (--dotenv)", buffer_text(&name), strerror(-error));
+    return agent_fail(agent, EX_SOFTWARE, "%s cannot be written: %s (--dotenv)", buffer_text(&name), strerror(-error));
 }
 
 int grant_forget_dotenv(const Agent *agent) {
@@ -148,7 +149,7 @@ int grant_prepare_join(const Agent *agent, Slice request_id, Grant *grant) {
 }
 
 static int cannot_write(const Agent *agent, const StateFolder *folder, int error) {
-    return agent_fail(agent, EXIT_BROKEN, "%s cannot be written: %s; --state-dir names another folder", folder->path,
+    return agent_fail(agent, EX_SOFTWARE, "%s cannot be written: %s; --state-dir names another folder", folder->path,
                       strerror(-error));
 }
 
@@ -233,7 +234,7 @@ static int refused(Session *session, const StateFolder *folder, const Line *line
         say_who_has_them(session, line);
     int exit_code = reply_fail(agent, &grant->reply, "request");
     if (!may_hold(line, &grant->reply))
-        return lease_state_remove(folder, grant->request_id) == 0 ? exit_code : EXIT_BROKEN;
+        return lease_state_remove(folder, grant->request_id) == 0 ? exit_code : EX_SOFTWARE;
     if (!take_back(session, folder, grant))
         agent_say(agent, LOG_WARNING, "whether a stack was given is not known: `stack-agent release` takes it back");
     return exit_code;

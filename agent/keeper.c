@@ -17,7 +17,7 @@ int keeper_find_job(const Agent *agent, const CiJob *ci, JobProcess *out) {
     if (watched != OPTION_UNSET) {
         if (job_process_read("/proc", (pid_t)watched, out) == 0)
             return 0;
-        return agent_fail(agent, EXIT_USAGE, "there is no process %d to watch (--watch)", (int)watched);
+        return agent_fail(agent, EX_USAGE, "there is no process %d to watch (--watch)", (int)watched);
     }
     bool is_ci = strcmp(ci->provider, "local") != 0;
     if (job_process_find("/proc", getppid(), is_ci, out) != 0)
@@ -90,7 +90,7 @@ int keeper_start(const Agent *agent, const StateFolder *folder, const LeaseState
     int r = locked == 0 ? spawn(words, environment, log_fd) : locked;
     if (r == 0)
         return 0;
-    return agent_fail(agent, EXIT_BROKEN,
+    return agent_fail(agent, EX_SOFTWARE,
                       "the process that keeps the lease alive cannot be started (%s): %.*s ends in a while",
                       strerror(-r), SLICE_PRINT(state->stack));
 }

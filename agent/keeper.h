@@ -13,7 +13,7 @@
 #include "agent/job_process.h"
 #include "agent/state.h"
 
-/* The process that --watch names, else the one that stands for the job. 0, pid 0 where none can be told | EXIT_USAGE, said. */
+/* The process that --watch names, else the one that stands for the job. 0, pid 0 where none can be told | EX_USAGE, said. */
 int keeper_find_job(const Agent *agent, const CiJob *ci, JobProcess *out) MUST_USE;
 /* 0, also when one is there already | an exit code, said | -errno. */
 int keeper_start(const Agent *agent, const StateFolder *folder, const LeaseState *state, const JobProcess *job)

@@ -72,7 +72,7 @@ int lease_choice_find(const Agent *agent, const LeaseStates *leases, Slice name,
     if (count <= 1)
         return 0;
     *chosen = NULL;
-    return agent_fail(agent, EXIT_USAGE, "this job has several stacks: name one of %s", buffer_text(&names));
+    return agent_fail(agent, EX_USAGE, "this job has several stacks: name one of %s", buffer_text(&names));
 }
 
 int lease_choice_open(const Agent *agent, StateFolder *folder, LeaseStates *leases, const LeaseState **chosen) {
@@ -89,7 +89,7 @@ int lease_choice_open(const Agent *agent, StateFolder *folder, LeaseStates *leas
     buffer_init(&stack, REASON_MAX);
     print_foreign(&stack, name);
     return agent_fail(
-        agent, EXIT_NO_INPUT,
+        agent, EX_NOINPUT,
         "this job has no stack%s%s: `stack-agent request` gets one; if it did, give its --state-dir here too",
         slice_is_absent(name) ? "" : " ", buffer_text(&stack));
 }

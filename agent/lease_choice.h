@@ -14,5 +14,5 @@ int lease_choice_open(const Agent *agent, StateFolder *folder, LeaseStates *leas
 /* All of the folder's; those that cannot be used are told. 0 | -errno. */
 int lease_choice_load(const Agent *agent, const StateFolder *folder, LeaseStates *out) MUST_USE;
 
-/* *chosen NULL: none is granted, or none of that name. 0 | EXIT_USAGE, said: several, and no name was given. */
+/* *chosen NULL: none is granted, or none of that name. 0 | EX_USAGE, said: several, and no name was given. */
 int lease_choice_find(const Agent *agent, const LeaseStates *leases, Slice name, const LeaseState **chosen) MUST_USE;

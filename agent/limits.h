@@ -28,7 +28,6 @@
 #define LAST_ANSWER_MS 500         /* the end of a wait: with less time than that nothing is asked any more */
 #define LOOK_MS 2000               /* to see who has the stacks while one waits */
 #define LOOK_STACKS_MAX 8          /* so many are named */
-#define COLLECT_MS 20000           /* how long a grant from the queue waits for its first renewal */
 
 /* Leases. What is called TERM and KILL here is at most a quarter and a twelfth of the lease. */
 #define TERM_BEFORE_MS 15000  /* the end of a lease: who works under it is told to stop */

@@ -38,7 +38,8 @@ static void describe_stack(const json_t *stack, int64_t now_wall_ms, Buffer *out
     print_foreign(out, reply_text(stack, "stackName"));
     if (!json_is_object(lease)) {
         bool is_quiet = json_is_true(json_object_get(stack, "quiet"));
-        add_word(out, is_quiet ? slice_of("quiet after a lost lease") : reply_text(stack, "state"));
+        add_word(out,
+                 is_quiet ? slice_of("rests until its last holder must have stopped") : reply_text(stack, "state"));
         return;
     }
     Slice actor = reply_text(holder, "actor");
@@ -50,7 +51,10 @@ static void describe_stack(const json_t *stack, int64_t now_wall_ms, Buffer *out
     add_word(out, reply_text(holder, "link"));
 }
 
-void line_describe(int64_t position, int64_t waited_seconds, const json_t *stacks, int64_t now_wall_ms, Buffer *out) {
+/* "2nd in line, 4m; test-1 feat/a anna (52m) https://…; test-2 quarantined; and 3 more": `position` FIELD_ABSENT: without
+ * the first half. `stacks`: the items of listStacks, NULL: unknown; the first LOOK_STACKS_MAX that are not available are
+ * named. Safe to print. */
+static void describe(int64_t position, int64_t waited_seconds, const json_t *stacks, int64_t now_wall_ms, Buffer *out) {
     if (position != FIELD_ABSENT) {
         char span[24];
         clock_format_span(waited_seconds, span);
@@ -85,8 +89,8 @@ int line_look(Session *session, const Line *line, Buffer *out) {
     if (r == -ECANCELED)
         return r;
     bool is_seen = r == 0 && reply.outcome == OUTCOME_DONE;
-    line_describe(line->position, (clock_boot_ms(agent->clock) - line->began_ms) / 1000,
-                  is_seen ? json_object_get(reply.raw.json, "stacks") : NULL, clock_wall_ms(agent->clock), out);
+    describe(line->position, (clock_boot_ms(agent->clock) - line->began_ms) / 1000,
+             is_seen ? json_object_get(reply.raw.json, "stacks") : NULL, clock_wall_ms(agent->clock), out);
     return 0;
 }
 

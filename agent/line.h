@@ -23,9 +23,5 @@ typedef struct Line {
  * deadline is over | -ECANCELED | -ENOMEM. */
 int line_wait(Session *session, Command *command, Line *line, Reply *reply) MUST_USE;
 
-/* "2nd in line, 4m; test-1 feat/a anna (52m) https://…; test-2 quarantined; and 3 more": `position` FIELD_ABSENT: without
- * the first half. `stacks`: the items of listStacks, NULL: unknown; the first LOOK_STACKS_MAX that are not available are
- * named. Safe to print. */
-void line_describe(int64_t position, int64_t waited_seconds, const json_t *stacks, int64_t now_wall_ms, Buffer *out);
 /* Looks who has the stacks, if the key allows and it does not take long, and describes that. 0 | -ECANCELED. */
 int line_look(Session *session, const Line *line, Buffer *out) MUST_USE;

@@ -45,7 +45,7 @@ static int run(const AgentOptions *options, const Parsed *parsed) {
         .random = random_system(),
     };
     int r = commands[parsed->verb->id](&agent);
-    return r >= 0 ? r : agent_fail(&agent, EXIT_BROKEN, "%s: %s", parsed->verb->path, strerror(-r));
+    return r >= 0 ? r : agent_fail(&agent, EX_SOFTWARE, "%s: %s", parsed->verb->path, strerror(-r));
 }
 
 int main(int argc, char *argv[]) {

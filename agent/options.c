@@ -9,9 +9,6 @@
 
 #define WAIT_SECONDS_LONGEST (7 * 86400)
 
-static const char *const log_levels[] = {
-    [LOG_ERROR] = "error", [LOG_WARNING] = "warning", [LOG_INFO] = "info", [LOG_DEBUG] = "debug", NULL};
-
 static const Option common[] = {
     {.flag = "--url",
      .argument = "URL",
@@ -57,7 +54,7 @@ static const Option common[] = {
      .fallback = "info",
      .kind = OPTION_CHOICE,
      .offset = offsetof(AgentOptions, log_level),
-     .choices = log_levels,
+     .choices = log_level_names,
      .doc = "What is told on stderr: error, warning, info or debug."},
 };
 

@@ -17,7 +17,7 @@ static int read_page(Session *session, const Command *command, const char *membe
         return reply_fail(session->agent, &reply, what);
     json_t *page = json_object_get(reply.raw.json, member);
     if (!json_is_array(page))
-        return agent_fail(session->agent, EXIT_BROKEN, "%s: the answer has no list of %s: check the URL", what, member);
+        return agent_fail(session->agent, EX_SOFTWARE, "%s: the answer has no list of %s: check the URL", what, member);
     const json_t *more = json_object_get(reply.raw.json, "next");
     *next = json_is_integer(more) ? json_integer_value(more) : FIELD_ABSENT;
     return json_array_extend(items, page) == 0 ? 0 : -ENOMEM;
@@ -34,7 +34,7 @@ static int read_all(Session *session, Command *command, const char *member, cons
             break;
         command->after = next;
     }
-    return agent_fail(session->agent, EXIT_BROKEN, "%s: the list does not end", what);
+    return agent_fail(session->agent, EX_SOFTWARE, "%s: the list does not end", what);
 }
 
 int pages_read(const Agent *agent, Command *command, const char *member, const char *what, json_t **out) {

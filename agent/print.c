@@ -10,9 +10,9 @@
 int print_out(const Agent *agent, const Buffer *text) {
     const Slice all = buffer_slice(text);
     if (slice_is_absent(all))
-        return agent_fail(agent, EXIT_BROKEN, "the output is too long");
+        return agent_fail(agent, EX_SOFTWARE, "the output is too long");
     int r = output_write(STDOUT_FILENO, all);
-    return r == 0 ? 0 : agent_fail(agent, EXIT_BROKEN, "stdout cannot be written: %s", strerror(-r));
+    return r == 0 ? 0 : agent_fail(agent, EX_SOFTWARE, "stdout cannot be written: %s", strerror(-r));
 }
 
 int print_json(const Agent *agent, const json_t *json) {

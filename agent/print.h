@@ -8,7 +8,7 @@
 #include "agent/agent.h"
 #include "client/views.h"
 
-/* Writes the text to stdout in full. 0 | EXIT_BROKEN, said (a full disk, a closed pipe). */
+/* Writes the text to stdout in full. 0 | EX_SOFTWARE, said (a full disk, a closed pipe). */
 int print_out(const Agent *agent, const Buffer *text);
 /* One JSON document and a newline, ASCII only, with nothing in it that a CI system takes for a command. */
 int print_json(const Agent *agent, const json_t *json);

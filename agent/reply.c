@@ -169,7 +169,8 @@ static void add_now_held(const json_t *holder, Buffer *out) {
     buffer_printf(out, "; %s has it now", text != NULL && *text != '\0' ? text : "somebody else");
 }
 
-void reply_add_ending(const Reply *reply, Buffer *out) {
+/* Of a 410, what the coordinator's sentence does not say: "(expired at 2026-…); anna feat https://… has it now". */
+static void add_ending(const Reply *reply, Buffer *out) {
     static const struct { const char *member, *lead; } parts[] = {{"why", ""}, {"by", " by "}, {"at", " at "}};
     if (reply->outcome != OUTCOME_LEASE_LOST && reply->outcome != OUTCOME_REQUEST_OVER)
         return;
@@ -202,7 +203,7 @@ int reply_fail(const Agent *agent, const Reply *reply, const char *what) {
     while (detail.len > 0 && detail.ptr[detail.len - 1] == '.')
         detail.len--;
     buffer_add_slice(&line, detail.len > 0 ? detail : slice_of(row->title));
-    reply_add_ending(reply, &line);
+    add_ending(reply, &line);
     if (way_out(reply->outcome) != NULL)
         buffer_printf(&line, "; %s", way_out(reply->outcome));
     const char *text = buffer_text(&line);

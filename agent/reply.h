@@ -22,7 +22,5 @@ Slice reply_text(const json_t *object, const char *member);
 /* Judges reply->raw, which is an answer. What it takes into `answer` has passed the rules of its field. */
 void reply_read(const OperationRow *operation, Reply *reply);
 
-/* Of a 410, what the coordinator's sentence does not say: "(expired at 2026-…); anna feat https://… has it now". */
-void reply_add_ending(const Reply *reply, Buffer *out);
 /* Says on stderr what went wrong and the way out, naming what was tried ("request"); returns the exit code. */
 int reply_fail(const Agent *agent, const Reply *reply, const char *what);

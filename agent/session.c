@@ -23,10 +23,10 @@ static int join_urls(const Agent *agent, Slice urls, char **out) {
         buffer_printf(&text, "%s%s", i > 0 ? " " : "", given->items[i]);
     Slice all = buffer_slice(&text);
     if (buffer_error(&text) == -EMSGSIZE)
-        return agent_fail(agent, EXIT_USAGE, "the URLs of the coordinator are too long");
+        return agent_fail(agent, EX_USAGE, "the URLs of the coordinator are too long");
     if (all.len == 0 && buffer_error(&text) == 0)
         return agent_fail(
-            agent, EXIT_USAGE,
+            agent, EX_USAGE,
             "no coordinator is named: set STACK_AGENT_URL or --url, for instance https://stacks.example.org");
     *out = slice_dup(all);
     return *out != NULL ? 0 : -ENOMEM;
@@ -37,10 +37,10 @@ static int add_client(Session *session, const char *url) {
     OWN(buffer_deinit) Buffer reason;
     buffer_init(&reason, REASON_MAX);
     if (session->count == COUNT_OF(session->clients))
-        return agent_fail(session->agent, EXIT_USAGE, "more than %d URLs are named", OPTION_LIST_MAX);
+        return agent_fail(session->agent, EX_USAGE, "more than %d URLs are named", OPTION_LIST_MAX);
     int r = client_new(&options, &session->clients[session->count], &reason);
     if (r == CLIENT_URL_INVALID)
-        return agent_fail(session->agent, EXIT_USAGE, "%s (STACK_AGENT_URL or --url)", buffer_text(&reason));
+        return agent_fail(session->agent, EX_USAGE, "%s (STACK_AGENT_URL or --url)", buffer_text(&reason));
     if (r == 0)
         session->count++;
     return r;
@@ -64,7 +64,7 @@ static int find_ca_file(Session *session, Slice ca_file) {
     OWN(buffer_deinit) Buffer name;
     buffer_init(&name, REASON_MAX);
     print_foreign(&name, slice_of(found));
-    return agent_fail(agent, EXIT_USAGE, "the file of trusted certificates, %s, cannot be read: %s", buffer_text(&name),
+    return agent_fail(agent, EX_USAGE, "the file of trusted certificates, %s, cannot be read: %s", buffer_text(&name),
                       strerror(errno));
 }
 
@@ -84,7 +84,7 @@ int session_open(Session *session, const Agent *agent, Slice urls, Slice ca_file
             r = add_client(session, url);
     }
     if (r == 0 && session->count == 0)
-        return agent_fail(agent, EXIT_USAGE, "no coordinator is named: set STACK_AGENT_URL or --url");
+        return agent_fail(agent, EX_USAGE, "no coordinator is named: set STACK_AGENT_URL or --url");
     return r;
 }
 
@@ -121,10 +121,9 @@ static int read_key_file(const Agent *agent, Buffer *out) {
         buffer_grew(out, (size_t)got);
     }
     if (buffer_error(out) != 0)
-        return agent_fail(agent, EXIT_NO_PERMISSION, "the key file %s is longer than any key", buffer_text(&name));
+        return agent_fail(agent, EX_NOPERM, "the key file %s is longer than any key", buffer_text(&name));
     if (fd < 0)
-        return agent_fail(agent, EXIT_NO_PERMISSION, "the key file %s cannot be read: %s", buffer_text(&name),
-                          strerror(errno));
+        return agent_fail(agent, EX_NOPERM, "the key file %s cannot be read: %s", buffer_text(&name), strerror(errno));
     return 0;
 }
 
@@ -135,7 +134,7 @@ int session_load_key(Session *session) {
     if (session->key != NULL)
         return 0;
     if (agent->options->key_file == NULL && agent->options->key == NULL)
-        return agent_fail(agent, EXIT_NO_PERMISSION, "%s",
+        return agent_fail(agent, EX_NOPERM, "%s",
                           state_folder_is_of_run(agent->options->state_dir)
                               ? "`run` gives its command no key: the verbs about its own stack need none, for others "
                                 "name a file with --key-file"
@@ -152,7 +151,7 @@ int session_load_key(Session *session) {
     Slice key = slice_trimmed(buffer_slice(&text));
     if (slice_is_absent(key) || key.len == 0 || key.len > KEY_TEXT_MAX || rule_commit(key) != NULL)
         return agent_fail(
-            agent, EXIT_NO_PERMISSION,
+            agent, EX_NOPERM,
             "the key in %s is none: it must be one line of at most %d printable characters without blanks",
             agent->options->key_file != NULL ? "the key file" : "STACK_AGENT_KEY", KEY_TEXT_MAX);
     session->key = slice_dup(key);

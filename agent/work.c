@@ -37,7 +37,7 @@ static int open_folders(Shift *shift) {
     int r = state_open(agent, true, &shift->folder);
     if (r == 0)
         r = state_folder_open_run(&shift->folder, shift->grant.request_id, &shift->own, &reason);
-    return r == STATE_REFUSED ? agent_fail(agent, EXIT_BROKEN, "%s", buffer_text(&reason)) : r;
+    return r == STATE_REFUSED ? agent_fail(agent, EX_SOFTWARE, "%s", buffer_text(&reason)) : r;
 }
 
 static int request(Shift *shift) {
@@ -91,7 +91,7 @@ static int release(const Shift *shift, const ChildEnd *end) {
     if (r == STATE_ABSENT)
         return 0; /* the command released it itself */
     if (r == STATE_REFUSED)
-        return agent_fail(work->agent, EXIT_BROKEN, "%s; the stack is not released", buffer_text(&reason));
+        return agent_fail(work->agent, EX_SOFTWARE, "%s; the stack is not released", buffer_text(&reason));
     GiveBack how = {.outcome = (int)work->judge(&shift->grant.state, &noted, end)};
     return r != 0 ? r : give_back(work->agent, &shift->own, &noted, how);
 }
@@ -100,17 +100,16 @@ int work_once(const Work *work, WorkEnd *end) {
     const int lost = outcome_row(OUTCOME_LEASE_LOST)->exit_code;
     OWN(shift_deinit)
     Shift shift = {.work = work, .folder = STATE_FOLDER_CLOSED, .own = STATE_FOLDER_CLOSED};
-    *end = (WorkEnd){.has_stack = false};
+    *end = (WorkEnd){0};
     grant_init(&shift.grant);
     int r = request(&shift);
     if (r != 0)
         return r;
-    end->has_stack = true;
     agent_say(work->agent, LOG_INFO, "%.*s is ours", SLICE_PRINT(shift.grant.state.stack));
     r = run_command(&shift, &end->child);
     if (r != 0) {
-        end->child = (ChildEnd){.exit_code = EXIT_BROKEN};
-        (void)agent_fail(work->agent, EXIT_BROKEN, "the command cannot be run: %s", strerror(-r));
+        end->child = (ChildEnd){.exit_code = EX_SOFTWARE};
+        (void)agent_fail(work->agent, EX_SOFTWARE, "the command cannot be run: %s", strerror(-r));
     }
     r = release(&shift, &end->child);
     end->exit_code = end->child.exit_code;

@@ -15,7 +15,6 @@ typedef struct Work {
 } Work;
 
 typedef struct WorkEnd {
-    bool has_stack; /* the command was run, or could not be */
     ChildEnd child;
     int exit_code; /* 76 when the lease was lost under the command, else the command's */
 } WorkEnd;

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/log.h"
-#include "base/random.h"
 
 /* Where in the message we are: a chain of names on the stack. */
 typedef struct Place {

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/random.h"
+#include "base/hex.h"
 
 static const void *member_of(const void *structure, size_t offset) {
     return (const char *)structure + offset;

@@ -1,6 +1,6 @@
 /*
- * Every ceiling of the program, with what it protects. Nothing here is unbounded by accident: what has no row has no
- * business growing with input from outside.
+ * Every ceiling that more than one layer keeps to, with what it protects; those of one layer alone stand in its header.
+ * Nothing is unbounded by accident: what has no ceiling has no business growing with input from outside.
  */
 #pragma once
 
@@ -26,6 +26,9 @@
 #define KEY_TEXT_MIN 8
 #define KEY_TEXT_MAX 256
 #define LABEL_MAX 128
+#define HOLD_SECONDS_MIN 60 /* of a project's maxHold */
+#define HOLD_SECONDS_MAX (365 * 86400)
+#define GRACE_SECONDS_MAX 3600
 #define LEASE_SECONDS_MIN 2
 #define LEASE_SECONDS_MAX 86400
 #define WAIT_SECONDS_MAX 25
@@ -41,16 +44,17 @@
 #define ORIGINAL_BYTES_MAX (256 * 1024 * 1024) /* of the original's table, read as a whole */
 
 /* What the service holds at once. */
-#define BATCH_MAX 256                    /* operations of one transaction */
-#define QUEUE_MAX 8192                   /* operations waiting for the worker; requests are refused at ¾ */
-#define DECIDE_ROUNDS_MAX 8              /* loads in a row that let nothing be decided: then something is wrong */
-#define WORKS_KEPT 512                   /* operations whose memory, 2 KB each, waits for the next ones */
-#define LONG_POLL_IDS 4096               /* hash buckets for operations that wait */
-#define DUE_MAX 256                      /* of what time made due, so much is decided in one transaction */
-#define CLAIMS_KEPT 256                  /* keys whose hash is remembered: those that are in use */
-#define KEYS_ASIDE_MAX 64                /* keys whose last use waits to be saved, though their place is another's */
-#define KEY_CACHE_MAX 16384              /* keys and projects known without asking the store */
-#define SNAPSHOT_MAX 1024                /* projects whose rendered list is kept */
+#define BATCH_MAX 256        /* operations of one transaction */
+#define QUEUE_MAX 8192       /* operations waiting for the worker; requests are refused at ¾ */
+#define DECIDE_ROUNDS_MAX 8  /* loads in a row that let nothing be decided: then something is wrong */
+#define WORKS_KEPT 512       /* operations whose memory, 2 KB each, waits for the next ones */
+#define PARKING_BUCKETS 4096 /* for operations that wait */
+#define DUE_MAX 256          /* of what time made due, so much is decided in one transaction */
+#define NEIGHBOURS_MAX 64    /* other coordinators that are watched; what was heard of by more waits longer */
+#define CLAIMS_KEPT 256      /* keys whose hash is remembered: those that are in use */
+#define KEYS_ASIDE_MAX 64    /* keys whose last use waits to be saved, though their place is another's */
+#define KEY_CACHE_MAX 16384  /* keys and projects known without asking the store */
+#define SNAPSHOT_MAX 1024    /* projects whose rendered list is kept */
 #define SNAPSHOT_BYTES_MAX (1024 * 1024) /* … if it is no longer than this */
 #define LIST_BRIEF_BYTES (32 * 1024)     /* of a list's rows where there is no room for more: then `next` */
 #define LISTS_BYTES_MAX                                                                                                \
@@ -62,8 +66,8 @@
 #define HTTP_CONNECTIONS_DEFAULT 4096
 #define HTTP_REQUEST_SECONDS 30 /* to send a request, and to take an answer */
 #define HTTP_IDLE_SECONDS 75 /* until a connection's next request: longer than the 60 of common balancers and proxies */
-#define HTTP_CROWD 1024
-#define HTTP_POOL_BYTES (12 * 1024)
+#define HTTP_CROWD 1024      /* connections that wait for a stack: then a second server takes who comes */
+#define HTTP_POOL_BYTES (12 * 1024) /* a connection's memory: the request's head, and the answer's */
 #define RPC_CONNECTIONS_MAX HTTP_CONNECTIONS_DEFAULT
 #define RPC_CALLS_MAX 1024 /* requests under way over nng, on all connections */
 #define RPC_CALLS_KEPT 64  /* of them never wait for a stack */

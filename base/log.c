@@ -12,8 +12,8 @@
 
 #define LINE_MAX_BYTES ((size_t)32 * 1024)
 
-static const char *const level_names[] = {
-    [LOG_ERROR] = "error", [LOG_WARNING] = "warning", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
+const char *const log_level_names[] = {
+    [LOG_ERROR] = "error", [LOG_WARNING] = "warning", [LOG_INFO] = "info", [LOG_DEBUG] = "debug", NULL};
 
 LogField log_text(const char *name, Slice value) {
     return (LogField){.name = name, .kind = LOG_FIELD_TEXT, .text = value};
@@ -93,7 +93,7 @@ static void render_json(const Logger *log, LogLevel level, const char *message, 
     buffer_add_text(out, "{\"time\":\"");
     buffer_add_text(out, time);
     buffer_add_text(out, "\",\"level\":\"");
-    buffer_add_text(out, level_names[level]);
+    buffer_add_text(out, log_level_names[level]);
     buffer_add_text(out, "\",\"msg\":");
     buffer_add_json_text(out, slice_of(message));
     for (size_t i = 0; i < count; i++) {
@@ -140,7 +140,7 @@ static void render_plain(const Logger *log, LogLevel level, const char *message,
         buffer_add_text(out, ": ");
     }
     if (level != LOG_INFO) {
-        buffer_add_text(out, level_names[level]);
+        buffer_add_text(out, log_level_names[level]);
         buffer_add_text(out, ": ");
     }
     log_add_printable(out, slice_of(message));

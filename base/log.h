@@ -8,6 +8,7 @@
 #include "base/clock.h"
 
 typedef enum LogLevel { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG } LogLevel;
+extern const char *const log_level_names[]; /* by level; NULL ends them */
 typedef enum LogStyle { LOG_JSON, LOG_PLAIN } LogStyle;
 
 typedef struct Logger {

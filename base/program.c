@@ -35,7 +35,7 @@ void program_close_from(int first) {
 static int print_text(Buffer *text, FILE *stream, int exit_code) {
     const char *words = buffer_text(text);
     bool is_printed = words != NULL && fputs(words, stream) != EOF && fflush(stream) != EOF;
-    return is_printed ? exit_code : PROGRAM_EXIT_BROKEN;
+    return is_printed ? exit_code : EX_SOFTWARE;
 }
 
 const char *program_environment(const char *name) {
@@ -57,11 +57,11 @@ int program_start(const Program *program, int argc, char *const argv[], void *va
         *exit_code = print_text(&text, stdout, 0);
         return PROGRAM_ENDED;
     case OPTIONS_USAGE:
-        *exit_code = print_text(&text, stderr, PROGRAM_EXIT_USAGE);
+        *exit_code = print_text(&text, stderr, EX_USAGE);
         return PROGRAM_ENDED;
     default:
         (void)fprintf(stderr, "%s: %s\n", program->name, strerror(-r));
-        *exit_code = PROGRAM_EXIT_BROKEN;
+        *exit_code = EX_SOFTWARE;
         return PROGRAM_ENDED;
     }
 }

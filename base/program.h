@@ -4,10 +4,10 @@
  */
 #pragma once
 
+#include <sysexits.h> /* the exit codes before an operation was asked for */
+
 #include "base/options.h"
 
-/* sysexits(3), as far as a program needs them before an operation was asked for. */
-enum { PROGRAM_EXIT_USAGE = 64, PROGRAM_EXIT_BROKEN = 70 };
 enum { PROGRAM_ENDED = 1 };
 
 /* 0: run parsed->verb. PROGRAM_ENDED: --help, --version or a wrong usage was answered; main returns *exit_code. */

@@ -45,9 +45,3 @@ TreapNode *treap_next(const TreapNode *node);
 TreapNode *treap_previous(const TreapNode *node);
 /* How many nodes come before the probe. */
 size_t treap_rank(const Treap *treap, const TreapNode *probe);
-static inline size_t treap_count(const Treap *treap) {
-    return treap->root != NULL ? treap->root->count : 0;
-}
-static inline bool treap_holds(const TreapNode *node) {
-    return node->count != 0;
-}

@@ -51,3 +51,13 @@ bool utf8_is_control(uint32_t code_point) {
         return true;
     return (code_point >= 0x2028 && code_point <= 0x202E) || (code_point >= 0x2066 && code_point <= 0x2069);
 }
+
+bool utf8_is_valid(Slice s) {
+    uint32_t code_point;
+    for (size_t at = 0, size; at < s.len; at += size) {
+        size = utf8_read(s.ptr + at, s.len - at, &code_point);
+        if (size == 0)
+            return false;
+    }
+    return true;
+}

@@ -105,7 +105,7 @@ static void make_left(const json_t *item, const char *name, const ViewStyle *sty
         add_span(then - style->now_ms / 1000, cell);
 }
 
-/* A stack that is its own state's, but rests after a lost lease, is not to be had. */
+/* A stack that is its own state's, but rests, is not to be had. */
 static void make_state(const json_t *item, const char *name, const ViewStyle *style, Buffer *cell) {
     (void)style;
     bool is_quiet = json_is_true(json_object_get(item, "quiet"));

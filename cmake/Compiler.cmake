@@ -11,8 +11,10 @@ find_package(Threads REQUIRED)
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
     set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "Debug, Release, RelWithDebInfo or MinSizeRel" FORCE)
 endif()
-# CMake's own flags for this type have -DNDEBUG; here assertions stay in what is shipped.
+# CMake's own flags have -DNDEBUG; here assertions stay in what is shipped.
 set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g")
+set(CMAKE_C_FLAGS_RELEASE "-O2")
+set(CMAKE_C_FLAGS_MINSIZEREL "-Os")
 
 add_compile_definitions(_GNU_SOURCE)
 add_compile_options(

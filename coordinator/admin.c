@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <sysexits.h>
 
 #include "base/clock.h"
 #include "base/json_guard.h"
@@ -15,8 +16,6 @@
 #include "coordinator/admin_print.h"
 #include "protocol/operations.h"
 #include "protocol/outcome.h"
-
-enum { EXIT_USAGE = 64, EXIT_BROKEN = 70 };
 
 #define CALL_TIMEOUT_MS 30000
 #define BACKUP_TIMEOUT_MS (3600 * 1000) /* the answer comes when the copy is complete */
@@ -66,14 +65,13 @@ static int build_project_named(const Admin *admin, Buffer *body) {
 }
 
 static void add_settings(const Admin *admin, Buffer *body) {
-    static const char *const switches[] = {"off", "on"};
     const CoordinatorOptions *o = admin->options;
     add_text(body, "prefix", o->prefix);
     add_text(body, "initialCommit", o->initial_commit);
     add_number(body, "maxStacks", o->max_stacks);
     add_number(body, "maxHoldSeconds", o->max_hold_seconds);
     add_number(body, "expiryGraceSeconds", o->expiry_grace_seconds);
-    add_choice(body, "cleaning", switches, o->cleaning);
+    add_choice(body, "cleaning", option_switches, o->cleaning);
 }
 
 static int build_project(const Admin *admin, Buffer *body) {
@@ -90,7 +88,7 @@ static int build_update(const Admin *admin, Buffer *body) {
         return 0;
     (void)fprintf(admin->errors, "%s: nothing is to be changed: `project update --help` tells what can be\n",
                   coordinator_program.name);
-    return EXIT_USAGE;
+    return EX_USAGE;
 }
 
 static int build_key(const Admin *admin, Buffer *body) {
@@ -121,17 +119,17 @@ static int build_imported_key(const Admin *admin, Buffer *body) {
     if (slice_split(&rest, '\n', &line) && slice_trimmed(rest).len > 0) {
         (void)fprintf(admin->errors, "%s: there is more than one line on stdin: one key is imported at a time\n",
                       coordinator_program.name);
-        return EXIT_USAGE;
+        return EX_USAGE;
     }
     line = slice_trimmed(line);
     if (line.len == 0) {
         (void)fprintf(admin->errors, "%s: no key came on stdin: `key import PROJECT < FILE`\n",
                       coordinator_program.name);
-        return EXIT_USAGE;
+        return EX_USAGE;
     }
     if (memchr(line.ptr, '\0', line.len) != NULL) {
         (void)fprintf(admin->errors, "%s: the key on stdin has a NUL in it: it is no text\n", coordinator_program.name);
-        return EXIT_USAGE;
+        return EX_USAGE;
     }
     text[line.ptr - text + (ptrdiff_t)line.len] = '\0';
     (void)build_key(admin, body);
@@ -193,7 +191,7 @@ static int build_backup(const Admin *admin, Buffer *body) {
         path = NULL;
     if (path == NULL) {
         (void)fprintf(admin->errors, "%s: %s\n", coordinator_program.name, strerror(errno));
-        return EXIT_BROKEN;
+        return EX_SOFTWARE;
     }
     add_text(body, "path", path);
     return 0;
@@ -253,7 +251,7 @@ static int explain_problem(const Admin *admin, const json_t *body) {
     const char *code = json_string_value(json_object_get(body, "code"));
     const char *detail = json_string_value(json_object_get(body, "detail"));
     Outcome outcome = outcome_by_code(slice_of(code != NULL ? code : ""));
-    int exit_code = outcome != OUTCOME_COUNT ? outcome_row(outcome)->exit_code : EXIT_BROKEN;
+    int exit_code = outcome != OUTCOME_COUNT ? outcome_row(outcome)->exit_code : EX_SOFTWARE;
     return admin_complain(admin, exit_code,
                           slice_of(detail != NULL ? detail : "the coordinator refused, and did not say why"));
 }
@@ -263,7 +261,7 @@ static int call(const Admin *admin, Slice body, json_t **out) {
     OWN(freep) char *url = NULL;
     OWN(freep) char *folder = realpath(admin->data_dir, NULL); /* NULL: not there, and so is no daemon */
     if (asprintf(&url, "ipc://%s/control.sock", folder != NULL ? folder : admin->data_dir) < 0)
-        return admin_complain(admin, EXIT_BROKEN, slice_of("out of memory"));
+        return admin_complain(admin, EX_SOFTWARE, slice_of("out of memory"));
     const char *socket = url + strlen("ipc://");
     OWN(buffer_deinit) Buffer message, answer, reason;
     buffer_init(&message, BODY_MAX);
@@ -273,7 +271,7 @@ static int call(const Admin *admin, Slice body, json_t **out) {
     buffer_add_slice(&message, body);
     buffer_add_char(&message, '}');
     if (buffer_error(&message) != 0)
-        return admin_complain(admin, EXIT_USAGE, slice_of("the arguments are too long"));
+        return admin_complain(admin, EX_USAGE, slice_of("the arguments are too long"));
 
     const RpcTarget target = {.url = url, .answer_max = ANSWER_MAX};
     int64_t timeout_ms = admin->verb == VERB_BACKUP ? BACKUP_TIMEOUT_MS : CALL_TIMEOUT_MS;
@@ -284,7 +282,7 @@ static int call(const Admin *admin, Slice body, json_t **out) {
     OWN(json_decrefp) json_t *envelope = NULL;
     JsonProblem problem;
     if (json_parse(buffer_slice(&answer), ANSWER_DEPTH_MAX, &envelope, &problem) != 0)
-        return admin_complain(admin, EXIT_BROKEN, slice_of("the coordinator's answer cannot be read"));
+        return admin_complain(admin, EX_SOFTWARE, slice_of("the coordinator's answer cannot be read"));
     json_t *content = json_object_get(envelope, "body");
     if (json_integer_value(json_object_get(envelope, "status")) != 200)
         return explain_problem(admin, content);
@@ -314,11 +312,11 @@ static int call_for_rest(const Admin *admin, const char *member, json_t *list) {
         if (code != 0)
             return code;
         if (json_array_extend(all, json_object_get(more, member)) != 0)
-            return admin_complain(admin, EXIT_BROKEN, slice_of("out of memory"));
+            return admin_complain(admin, EX_SOFTWARE, slice_of("out of memory"));
         (void)json_object_del(list, "next");
         json_t *further = json_object_get(more, "next");
         if (further != NULL && json_object_set(list, "next", further) != 0)
-            return admin_complain(admin, EXIT_BROKEN, slice_of("out of memory"));
+            return admin_complain(admin, EX_SOFTWARE, slice_of("out of memory"));
     }
     return 0;
 }
@@ -333,9 +331,9 @@ static ViewStyle style_of(FILE *output) {
 
 static int put_out(const Admin *admin, const Buffer *out) {
     if (out->len == 0 || buffer_error(out) != 0)
-        return admin_complain(admin, EXIT_BROKEN, slice_of("out of memory"));
+        return admin_complain(admin, EX_SOFTWARE, slice_of("out of memory"));
     if (fwrite(out->data, 1, out->len, admin->output) != out->len || fflush(admin->output) != 0)
-        return admin_complain(admin, EXIT_BROKEN, slice_of(strerror(errno)));
+        return admin_complain(admin, EX_SOFTWARE, slice_of(strerror(errno)));
     return 0;
 }
 
@@ -378,7 +376,7 @@ int admin_ask(const Admin *admin, json_t **answer) {
         buffer_add_char(&body, '{');
     buffer_add_char(&body, '}');
     if (buffer_error(&body) != 0)
-        return admin_complain(admin, EXIT_USAGE, slice_of("the arguments are too long"));
+        return admin_complain(admin, EX_USAGE, slice_of("the arguments are too long"));
     return call(admin, buffer_slice(&body), answer);
 }
 
@@ -389,7 +387,7 @@ int admin_run(const Admin *admin) {
         code = call_for_rest(admin, list_member(admin->verb), answer);
     if (code == 0 && admin->verb == VERB_BACKUP && access(admin->arguments[0], F_OK) != 0 && errno == ENOENT)
         return admin_complain(
-            admin, EXIT_BROKEN,
+            admin, EX_SOFTWARE,
             slice_of("the daemon has written the backup where only the daemon sees it (PrivateTmp= or a "
                      "container): name a folder that both see, or `export`, which writes from here"));
     return code == 0 ? print(admin, answer) : code;

@@ -22,7 +22,7 @@ enum { EXIT_START = 1 };
 
 static int usage(const char *sentence) {
     (void)fprintf(stderr, "%s: %s\n", coordinator_program.name, sentence);
-    return PROGRAM_EXIT_USAGE;
+    return EX_USAGE;
 }
 
 static bool has_tls_url(const OptionList *urls) {
@@ -32,7 +32,7 @@ static bool has_tls_url(const OptionList *urls) {
     return false;
 }
 
-/* What the rows cannot say. 0 | PROGRAM_EXIT_USAGE, told. */
+/* What the rows cannot say. 0 | EX_USAGE, told. */
 static int check_options(const CoordinatorOptions *o) {
     bool has_cert = o->tls_cert != NULL;
     if (has_cert != (o->tls_key != NULL))
@@ -53,7 +53,7 @@ static int choose_store(const CoordinatorOptions *o, char **url) {
     if (r == 0)
         return 0;
     (void)usage(sentence != NULL && *sentence != '\0' ? sentence : strerror(-r));
-    return r == -EINVAL ? PROGRAM_EXIT_USAGE : EXIT_START;
+    return r == -EINVAL ? EX_USAGE : EXIT_START;
 }
 
 static void wanted_signals(sigset_t *set) {

@@ -10,18 +10,10 @@
 #include "base/log.h"
 #include "protocol/messages.h"
 
-#ifndef SO_VERSION
-#define SO_VERSION "0.1.0"
-#endif
-
 #define ROOT_DATA_DIR "/var/lib/stack-coordinator"
-#define HOLD_SECONDS_LONGEST (365 * 86400)
-#define GRACE_SECONDS_LONGEST 3600
 
-static const char *const log_levels[] = {
-    [LOG_ERROR] = "error", [LOG_WARNING] = "warning", [LOG_INFO] = "info", [LOG_DEBUG] = "debug", NULL};
 static const char *const log_styles[] = {[LOG_JSON] = "json", [LOG_PLAIN] = "plain", NULL};
-static const char *const switches[] = {"off", "on", NULL};
+const char *const option_switches[] = {"off", "on", NULL};
 const char *const option_scopes[] = {"read", "agent", "operator", NULL};
 
 static const Option common[] = {
@@ -107,7 +99,7 @@ static const Option serve_options[] = {
      .fallback = "info",
      .kind = OPTION_CHOICE,
      .offset = offsetof(CoordinatorOptions, log_level),
-     .choices = log_levels,
+     .choices = log_level_names,
      .doc = "What is told on stderr: error, warning, info or debug."},
     {.flag = "--log-style",
      .argument = "STYLE",
@@ -134,16 +126,16 @@ static const Option serve_options[] = {
      .min = (least), .max = STACK_COUNT_MAX, .doc = (words)}
 #define ROW_MAX_HOLD \
     {.flag = "--max-hold", .argument = "DURATION", .kind = OPTION_DURATION, \
-     .offset = offsetof(CoordinatorOptions, max_hold_seconds), .min = 60, .max = HOLD_SECONDS_LONGEST, \
+     .offset = offsetof(CoordinatorOptions, max_hold_seconds), .min = HOLD_SECONDS_MIN, .max = HOLD_SECONDS_MAX, \
      .doc = "How long one lease may last in all; 24h for a new project."}
 #define ROW_EXPIRY_GRACE \
     {.flag = "--expiry-grace", .argument = "DURATION", .kind = OPTION_DURATION, \
-     .offset = offsetof(CoordinatorOptions, expiry_grace_seconds), .min = 0, .max = GRACE_SECONDS_LONGEST, \
-     .doc = "How long a stack rests after its lease was lost; 15s for a new project. `run` gives a command " \
-            "up to 10s to end: a shorter rest is for jobs that end when they are told."}
+     .offset = offsetof(CoordinatorOptions, expiry_grace_seconds), .min = 0, .max = GRACE_SECONDS_MAX, \
+     .doc = "How long a stack rests after its lease was lost or ended by an operator; 15s for a new project. `run` " \
+            "gives a command up to 10s to end: a shorter rest is for jobs that end when they are told."}
 #define ROW_CLEANING \
     {.flag = "--cleaning", .argument = "on|off", .kind = OPTION_CHOICE, .offset = offsetof(CoordinatorOptions, cleaning), \
-     .choices = switches, .doc = "Whether dirty stacks wait for a cleaner; off for a new project."}
+     .choices = option_switches, .doc = "Whether dirty stacks wait for a cleaner; off for a new project."}
 #define ROW_SCOPE \
     {.flag = "--scope", .argument = "SCOPE", .fallback = "agent", .kind = OPTION_CHOICE, \
      .offset = offsetof(CoordinatorOptions, scope), .choices = option_scopes, \
@@ -304,7 +296,8 @@ static const Verb verbs[VERB_COUNT] = {
                             ARGUMENTS("PROJECT STACK", 2, 2),
                             OPTIONS(restore_options),
                             .summary = "Put a quarantined or dirty stack back into use.",
-                            .details = "One that rests after a lost lease goes on resting, unless --now is given."},
+                            .details = "One that rests, because its lease was lost or ended by an operator, goes on "
+                                       "resting, unless --now is given."},
     [VERB_STACK_NOTE] = {.id = VERB_STACK_NOTE,
                          .path = "stack note",
                          ARGUMENTS("PROJECT STACK NOTE", 3, 3),

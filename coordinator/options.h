@@ -54,7 +54,8 @@ typedef enum VerbId {
 } VerbId;
 
 extern const Program coordinator_program;
-extern const char *const option_scopes[]; /* names of CoordinatorOptions.scope, NULL-terminated */
+extern const char *const option_switches[]; /* of CoordinatorOptions.cleaning */
+extern const char *const option_scopes[];   /* names of CoordinatorOptions.scope, NULL-terminated */
 
 /* The data folder: what --data says, else /var/lib/stack-coordinator for root and the XDG state folder for others. A
  * malloc'd path; NULL: memory is short, or there is no home to put it in. */

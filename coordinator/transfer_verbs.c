@@ -10,15 +10,13 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 
 #include "base/limits.h"
 #include "coordinator/store_choice.h"
 #include "transfer/export.h"
 #include "transfer/import.h"
 #include "transfer/original.h"
-
-/* As in protocol/outcome.c: wrong input, not in this state, broken. */
-enum { EXIT_REFUSED = 64, EXIT_STATE = 66, EXIT_BROKEN = 70 };
 
 #define REASON_MAX 4096
 #define COPY_PREFIX "export-" /* folders in the daemon's */
@@ -118,7 +116,7 @@ static int export_store(Transfer *t, Store *store) {
     int fd = fcntl(t->fd, F_DUPFD_CLOEXEC, 0);
     OWN(fclosep) FILE *file = fd >= 0 ? fdopen(fd, "w") : NULL;
     int r = file != NULL ? write_file(t, store, file) : -errno;
-    return r == 0 ? 0 : complain(t, EXIT_BROKEN, "cannot write %s: %s", t->path, reason_of(t, r));
+    return r == 0 ? 0 : complain(t, EX_SOFTWARE, "cannot write %s: %s", t->path, reason_of(t, r));
 }
 
 static int open_folder_of(const char *path) {
@@ -132,23 +130,23 @@ static int make_file(Transfer *t) {
     OWN(closep) int folder = open_folder_of(t->path);
     struct stat info;
     if (lstat(t->path, &info) == 0)
-        return complain(t, EXIT_STATE, "cannot make %s: %s", t->path, strerror(EEXIST));
+        return complain(t, EX_NOINPUT, "cannot make %s: %s", t->path, strerror(EEXIST));
     t->fd = folder >= 0 ? openat(folder, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600) : -1;
     if (t->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
         t->fd = open(t->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
         t->has_name = t->fd >= 0;
     }
-    return t->fd >= 0 ? 0 : complain(t, EXIT_BROKEN, "cannot make %s: %s", t->path, strerror(errno));
+    return t->fd >= 0 ? 0 : complain(t, EX_SOFTWARE, "cannot make %s: %s", t->path, strerror(errno));
 }
 
 static int name_file(Transfer *t) {
     char self[64];
     (void)snprintf(self, sizeof self, "/proc/self/fd/%d", t->fd);
     if (!t->has_name && linkat(AT_FDCWD, self, AT_FDCWD, t->path, AT_SYMLINK_FOLLOW) != 0)
-        return complain(t, errno == EEXIST ? EXIT_STATE : EXIT_BROKEN, "cannot make %s: %s", t->path, strerror(errno));
+        return complain(t, errno == EEXIST ? EX_NOINPUT : EX_SOFTWARE, "cannot make %s: %s", t->path, strerror(errno));
     OWN(closep) int folder = open_folder_of(t->path);
     if (folder < 0 || fsync(folder) != 0)
-        return complain(t, EXIT_BROKEN, "cannot write the folder of %s: %s", t->path, strerror(errno));
+        return complain(t, EX_SOFTWARE, "cannot write the folder of %s: %s", t->path, strerror(errno));
     return print(t, "exported", &t->counts);
 }
 
@@ -159,14 +157,14 @@ static int make_folder(Transfer *t, const char *data_dir, char *folder, size_t s
     if (mkdtemp(folder) == NULL) {
         int error = errno;
         folder[0] = '\0';
-        return complain(t, EXIT_BROKEN,
+        return complain(t, EX_SOFTWARE,
                         "a daemon has the data folder %s, and an export beside it needs a place there: %s; be the "
                         "daemon's user, or root",
                         data_dir, strerror(error));
     }
     t->folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (t->folder_fd < 0 || flock(t->folder_fd, LOCK_EX | LOCK_NB) != 0)
-        return complain(t, EXIT_BROKEN, "%s: %s", folder, strerror(errno));
+        return complain(t, EX_SOFTWARE, "%s: %s", folder, strerror(errno));
     return 0;
 }
 
@@ -212,7 +210,7 @@ static int export_copy(Transfer *t, const char *folder) {
     buffer_clear(&t->reason);
     int r = open_store(t, folder, &store);
     if (r != 0)
-        return complain(t, EXIT_BROKEN, "the daemon's copy cannot be opened: %s", reason_of(t, r));
+        return complain(t, EX_SOFTWARE, "the daemon's copy cannot be opened: %s", reason_of(t, r));
     remove_folder(folder); /* it lives on as long as it is open, and is gone whatever happens to us */
     return export_store(t, store);
 }
@@ -235,7 +233,7 @@ static int export_sqlite(Transfer *t) {
     (void)snprintf(database, sizeof database, "%s/stacks.db", data_dir != NULL ? data_dir : t->admin->data_dir);
     /* A folder that cannot be looked into has a daemon perhaps. */
     if (data_dir == NULL || (access(database, F_OK) != 0 && errno == ENOENT))
-        return complain(t, EXIT_STATE,
+        return complain(t, EX_NOINPUT,
                         "there is no %s: say with --data where it is, or with --store which PostgreSQL server has the "
                         "rows",
                         database);
@@ -246,13 +244,13 @@ static int export_sqlite(Transfer *t) {
     int r = open_store(t, data_dir, &store);
     if (r == STORE_LOCKED)
         return export_beside_daemon(t, data_dir);
-    return r == 0 ? export_store(t, store) : complain(t, EXIT_BROKEN, "%s", reason_of(t, r));
+    return r == 0 ? export_store(t, store) : complain(t, EX_SOFTWARE, "%s", reason_of(t, r));
 }
 
 static int export_postgres(Transfer *t) {
     OWN(store_closep) Store *store = NULL;
     int r = open_store(t, NULL, &store);
-    return r == 0 ? export_store(t, store) : complain(t, EXIT_BROKEN, "%s", reason_of(t, r));
+    return r == 0 ? export_store(t, store) : complain(t, EX_SOFTWARE, "%s", reason_of(t, r));
 }
 
 static int run_export(Transfer *t) {
@@ -261,7 +259,7 @@ static int run_export(Transfer *t) {
     if (code == 0)
         code = t->store_url != NULL ? export_postgres(t) : export_sqlite(t);
     if (geteuid() != user && seteuid(user) != 0)
-        return complain(t, EXIT_BROKEN, "%s", strerror(errno));
+        return complain(t, EX_SOFTWARE, "%s", strerror(errno));
     if (code != 0 && t->has_name)
         (void)unlink(t->path);
     return code == 0 ? name_file(t) : code;
@@ -272,18 +270,18 @@ static int run_export(Transfer *t) {
 /* What a failure means for whoever wants to have imported something. */
 static int import_failed(Transfer *t, int r) {
     if (r == TRANSFER_REFUSED)
-        return complain(t, EXIT_REFUSED, "%s: %s; nothing was imported", t->path, reason_of(t, r));
+        return complain(t, EX_USAGE, "%s: %s; nothing was imported", t->path, reason_of(t, r));
     if (r == STORE_CONFLICT)
-        return complain(t, EXIT_STATE,
+        return complain(t, EX_NOINPUT,
                         "%s; nothing was imported: that needs an empty %s, and a file in which nothing is there twice",
                         reason_of(t, r), t->store_url != NULL ? "database" : "data folder (--data)");
     if (r == STORE_LOCKED)
-        return complain(t, EXIT_STATE, "%s; an import needs a store that no daemon uses", reason_of(t, r));
+        return complain(t, EX_NOINPUT, "%s; an import needs a store that no daemon uses", reason_of(t, r));
     if (r == STORE_UNKNOWN)
-        return complain(t, EXIT_BROKEN,
+        return complain(t, EX_SOFTWARE,
                         "%s; whether everything was imported or nothing is not known: `export` shows it",
                         reason_of(t, r));
-    return complain(t, EXIT_BROKEN, "%s: %s; nothing was imported", t->path, reason_of(t, r));
+    return complain(t, EX_SOFTWARE, "%s: %s; nothing was imported", t->path, reason_of(t, r));
 }
 
 static int import_file(Transfer *t, Store *store, FILE *file) {
@@ -304,10 +302,10 @@ static int run_import(Transfer *t) {
     OWN(store_closep) Store *store = NULL;
     const CoordinatorOptions *o = t->admin->options;
     if (o->renames.count > 0 && !o->is_original)
-        return complain(t, EXIT_REFUSED, "--rename goes with --from-original");
+        return complain(t, EX_USAGE, "--rename goes with --from-original");
     OWN(fclosep) FILE *file = fopen(t->path, "re");
     if (file == NULL)
-        return complain(t, EXIT_STATE, "cannot open %s: %s", t->path, strerror(errno));
+        return complain(t, EX_NOINPUT, "cannot open %s: %s", t->path, strerror(errno));
     if (t->store_url == NULL)
         become_owner(t->admin->data_dir);
     int r = t->store_url == NULL ? coordinator_check_data_dir(t->admin->data_dir, &t->reason) : 0;
@@ -315,7 +313,7 @@ static int run_import(Transfer *t) {
         r = open_store(t, t->admin->data_dir, &store);
     if (r == STORE_LOCKED)
         return import_failed(t, r);
-    return r == 0 ? import_file(t, store, file) : complain(t, EXIT_BROKEN, "%s", reason_of(t, r));
+    return r == 0 ? import_file(t, store, file) : complain(t, EX_SOFTWARE, "%s", reason_of(t, r));
 }
 
 int transfer_run(const Admin *admin, const CoordinatorDeps *outside) {
@@ -324,7 +322,7 @@ int transfer_run(const Admin *admin, const CoordinatorDeps *outside) {
     (void)snprintf(t.program, sizeof t.program, "%s %s", coordinator_program.name, coordinator_program.version);
     (void)umask(027); /* as the daemon's */
     int r = store_choose(admin->options, &t.store_url, &t.reason);
-    int code = r != 0                       ? complain(&t, EXIT_REFUSED, "%s", reason_of(&t, r))
+    int code = r != 0                       ? complain(&t, EX_USAGE, "%s", reason_of(&t, r))
                : admin->verb == VERB_EXPORT ? run_export(&t)
                                             : run_import(&t);
     closep(&t.fd);

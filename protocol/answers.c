@@ -130,7 +130,7 @@ static const Field stack_item_rows[] = {
     TEXT("lastDeployedCommit", StackItem, last_deployed_commit, COMMIT_MAX, .doc = "The commit on it, if one is known"),
     INTEGER("number", StackItem, number, .is_required = true, .doc = "Its number"),
     TEXT("state", StackItem, state, WORD_MAX, .is_required = true, .doc = "See the states"),
-    BOOLEAN("quiet", StackItem, is_quiet, .doc = "Whether it still rests after a lost lease"),
+    BOOLEAN("quiet", StackItem, is_quiet, .doc = "Whether it still rests: its lease was lost or ended by an operator"),
     TIME("requested", StackItem, requested_ms, .is_required = true, .doc = "When it was last given to somebody"),
     TEXT("url", StackItem, url, URL_MAX, .doc = "Where it answers"),
     TEXT("note", StackItem, note, NOTE_MAX, .doc = "What people should know about it"),

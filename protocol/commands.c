@@ -8,12 +8,8 @@
 #include "protocol/tables.h"
 
 #define KEY_ID_MAX 64
-#define IMPORTED_KEY_MIN 8
 #define IMPORTED_KEY_MAX 200
 #define PATH_BYTES_MAX 1024
-#define HOLD_SECONDS_MIN 60
-#define HOLD_SECONDS_MAX 31536000
-#define GRACE_SECONDS_MAX 3600
 
 /* clang-format off */
 #define TABLE(table_name, table_rows, ...) \
@@ -268,7 +264,7 @@ const FieldTable create_key_command = TABLE("CreateKey", create_key_rows);
 
 static const Field import_key_rows[] = {
     PROJECT(.is_required = true, .doc = "The project it opens"),
-    TEXT("secret", key_secret, .is_required = true, .min = IMPORTED_KEY_MIN, .max = IMPORTED_KEY_MAX,
+    TEXT("secret", key_secret, .is_required = true, .min = KEY_TEXT_MIN, .max = IMPORTED_KEY_MAX,
          .check = rule_key_text, .doc = "The whole text of a key that clients have already"),
     KEY_SCOPE,
     LABEL,

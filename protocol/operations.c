@@ -74,8 +74,8 @@ static const OperationRow operations[OP_COUNT] = {
     [OP_RESTORE_STACK] =
         {"restoreStack", "POST", SCOPE_OPERATOR, OPERATION_NAMES_PROJECT, &restore_stack_command, &message_answer,
          REFUSALS(OUTCOME_UNKNOWN_STACK, OUTCOME_WRONG_STATE),
-         "Puts a quarantined or dirty stack back into use, `now: true` also one that rests after a lost lease. Refused "
-         "while it is leased."},
+         "Puts a quarantined or dirty stack back into use, `now: true` also one that still rests. Refused while it "
+         "is leased."},
     [OP_ANNOTATE_STACK] = {"annotateStack", "POST", SCOPE_OPERATOR, OPERATION_NAMES_PROJECT, &annotate_stack_command,
                            &message_answer, REFUSALS(OUTCOME_UNKNOWN_STACK),
                            "Sets the note that lists show beside a stack."},

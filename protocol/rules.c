@@ -33,16 +33,6 @@ static bool is_printable_ascii(Slice s) {
     return true;
 }
 
-bool utf8_is_valid(Slice s) {
-    uint32_t code_point;
-    for (size_t at = 0, size; at < s.len; at += size) {
-        size = utf8_read(s.ptr + at, s.len - at, &code_point);
-        if (size == 0)
-            return false;
-    }
-    return true;
-}
-
 /* C0, DEL and C1. Bidi controls stay: they are part of how people write; what prints them escapes them. */
 static bool holds_control(Slice s) {
     uint32_t code_point;

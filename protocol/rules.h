@@ -18,4 +18,3 @@ const char *rule_link(Slice s);       /* http:// or https://, printable ASCII wi
 const char *rule_path(Slice s);       /* an absolute path of this machine */
 const char *rule_key_text(Slice s);   /* printable ASCII without blanks, since it travels in a header */
 const char *rule_key_id(Slice s);     /* [a-z0-9]+ */
-bool utf8_is_valid(Slice s);          /* RFC 3629: no overlong forms, no surrogates, nothing past U+10FFFF */

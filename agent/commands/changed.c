@@ -55,10 +55,10 @@ static int join_globs(const Agent *agent, Buffer *globs) {
     for (size_t i = 0; i < paths->count; i++)
         buffer_printf(globs, "%s\n", paths->items[i]);
     const char *wrong = buffer_error(globs) != 0 ? "is too long" : globs_check(buffer_slice(globs));
-    return wrong != NULL ? agent_fail(agent, EXIT_USAGE, "--paths %s", wrong) : 0;
+    return wrong != NULL ? agent_fail(agent, EX_USAGE, "--paths %s", wrong) : 0;
 }
 
-/* 0, *lease NULL: there is none that is known, and `why` says so | EXIT_USAGE, said */
+/* 0, *lease NULL: there is none that is known, and `why` says so | EX_USAGE, said */
 static int find_lease(const Agent *agent, StateFolder *folder, LeaseStates *leases, const LeaseState **lease,
                       Buffer *why) {
     Slice name = agent->argument_count > 0 ? slice_of(agent->arguments[0]) : SLICE_ABSENT;
@@ -67,7 +67,7 @@ static int find_lease(const Agent *agent, StateFolder *folder, LeaseStates *leas
         r = lease_choice_load(agent, folder, leases);
     if (r == 0)
         r = lease_choice_find(agent, leases, name, lease);
-    if (r == EXIT_USAGE)
+    if (r == EX_USAGE)
         return r;
     if (*lease == NULL)
         buffer_add_text(why, "this job has no stack that is known here: `stack-agent request` gets one");
@@ -93,7 +93,7 @@ int command_changed(const Agent *agent) {
         buffer_clear(&need.reason);
         buffer_add_text(&need.reason, strerror(-r));
     }
-    if (r == EXIT_USAGE)
+    if (r == EX_USAGE)
         return r;
     if (need.is_needed && lease != NULL)
         (void)deploy_need_note(agent, &folder, lease->request_id); /* a no would skip the deploy */

@@ -24,7 +24,7 @@ static bool goes_on(const Agent *agent, int64_t began_ms, int r, const WorkEnd *
 int command_clean(const Agent *agent) {
     OWN(stop_signals_close) StopSignals signals = {.fd = -1};
     const Work work = {.agent = agent, .signals = &signals, .purpose = PURPOSE_CLEAN, .judge = judge};
-    WorkEnd end = {.has_stack = false};
+    WorkEnd end = {0};
     int r = stop_signals_open(&signals);
     if (r != 0)
         return r;

@@ -20,7 +20,7 @@ static int choose_commit(const Agent *agent, Worktree *worktree, Slice *commit) 
         const char *wrong = commit->len > COMMIT_MAX            ? "is too long"
                             : slice_equal_text(*commit, "HEAD") ? "is to be a hash: leave it out for HEAD's"
                                                                 : rule_commit(*commit);
-        return wrong != NULL ? agent_fail(agent, EXIT_USAGE, "the commit of --commit %s", wrong) : 0;
+        return wrong != NULL ? agent_fail(agent, EX_USAGE, "the commit of --commit %s", wrong) : 0;
     }
     CiJob job;
     int r = ci_read(agent->environ_get, &texts, &job);
@@ -29,9 +29,9 @@ static int choose_commit(const Agent *agent, Worktree *worktree, Slice *commit) 
     if (r < 0)
         return r;
     if (r == WORKTREE_UNREADABLE)
-        return agent_fail(agent, EXIT_NO_INPUT, "%s", buffer_text(&reason));
+        return agent_fail(agent, EX_NOINPUT, "%s", buffer_text(&reason));
     if (r == WORKTREE_NONE || worktree->commit[0] == '\0')
-        return agent_fail(agent, EXIT_NO_INPUT,
+        return agent_fail(agent, EX_NOINPUT,
                           "the deployed commit is not known (there is no commit here): name it with --commit, or the "
                           "worktree with --worktree");
     *commit = slice_of(worktree->commit);

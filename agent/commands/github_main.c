@@ -56,16 +56,15 @@ static int check_inputs(const MainStep *step) {
     const char *wrong = github_env_name_refusal(slice_of(inputs->env_name));
     if (wrong != NULL) {
         print_foreign(&name, slice_of(inputs->env_name));
-        return agent_fail(agent, EXIT_USAGE, "the input `env-name`, %s, %s: choose another, such as STACK_NAME",
+        return agent_fail(agent, EX_USAGE, "the input `env-name`, %s, %s: choose another, such as STACK_NAME",
                           buffer_error(&name) == 0 ? buffer_text(&name) : "…", wrong);
     }
     wrong = globs_check(slice_of(inputs->paths));
     if (wrong != NULL)
-        return agent_fail(agent, EXIT_USAGE, "the input `paths` %s", wrong);
+        return agent_fail(agent, EX_USAGE, "the input `paths` %s", wrong);
     wrong = is_join(step) ? rule_request_id(slice_of(inputs->agent.request_id)) : NULL;
     if (wrong != NULL)
-        return agent_fail(agent, EXIT_USAGE, "the input `request-id` %s: it is another job's output `request-id`",
-                          wrong);
+        return agent_fail(agent, EX_USAGE, "the input `request-id` %s: it is another job's output `request-id`", wrong);
     return 0;
 }
 
@@ -164,7 +163,7 @@ static int put_on_path(const MainStep *step) {
         r = github_file_append(agent->environ_get, "GITHUB_PATH", buffer_slice(&line));
     if (r == 0)
         return 0;
-    return agent_fail(agent, EXIT_BROKEN, "stack-agent cannot be put on the PATH of later steps (%s): %s", folder,
+    return agent_fail(agent, EX_SOFTWARE, "stack-agent cannot be put on the PATH of later steps (%s): %s", folder,
                       r < 0 ? strerror(-r) : "no such file, or a name of several lines");
 }
 

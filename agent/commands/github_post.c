@@ -165,7 +165,7 @@ static int find_lease(PostStep *step) {
     if (r != 0 || step->folder.fd < 0)
         return r != 0 ? r : STATE_ABSENT;
     r = lease_state_load(&step->folder, request_id, &step->lease, &reason);
-    return r == STATE_REFUSED ? agent_fail(agent, EXIT_BROKEN, "%s", buffer_text(&reason)) : r;
+    return r == STATE_REFUSED ? agent_fail(agent, EX_SOFTWARE, "%s", buffer_text(&reason)) : r;
 }
 
 int command_github_post(const Agent *agent) {

@@ -129,7 +129,7 @@ int command_github_release(const Agent *agent) {
     }
     const char *wrong = rule_request_id(request_id);
     if (wrong != NULL)
-        return agent_fail(own, EXIT_USAGE, "the input `request-id` %s", wrong);
+        return agent_fail(own, EX_USAGE, "the input `request-id` %s", wrong);
     r = github_step_check_url(&step.github);
     if (r == 0)
         r = github_step_check_key(&step.github);

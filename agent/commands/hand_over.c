@@ -31,7 +31,7 @@ int command_hand_over(const Agent *agent) {
     /* With its file the lease is nobody's here: that is what ends the keeper. */
     r = lease_state_remove(&folder, lease->request_id);
     if (r != 0)
-        return agent_fail(agent, EXIT_BROKEN, "%s cannot be changed, so the lease goes on being renewed: %s",
+        return agent_fail(agent, EX_SOFTWARE, "%s cannot be changed, so the lease goes on being renewed: %s",
                           folder.path, strerror(-r));
     char span[24];
     clock_format_span(renewal_seconds(&reply, agent->options->hold_seconds), span);

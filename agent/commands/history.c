@@ -14,7 +14,7 @@ int command_history(const Agent *agent) {
         command.stack_name = slice_of(agent->arguments[0]);
         const char *wrong = rule_stack_name(command.stack_name);
         if (wrong != NULL)
-            return agent_fail(agent, EXIT_USAGE, "the stack's name %s", wrong);
+            return agent_fail(agent, EX_USAGE, "the stack's name %s", wrong);
     }
     OWN(json_decrefp) json_t *list = NULL;
     int r = pages_read(agent, &command, "events", "history", &list);

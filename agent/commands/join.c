@@ -24,12 +24,12 @@ int command_join(const Agent *agent) {
     grant_init(&grant);
     Slice request_id = slice_of(agent->options->request_id);
     if (slice_is_absent(request_id))
-        return agent_fail(agent, EXIT_USAGE,
+        return agent_fail(agent, EX_USAGE,
                           "join needs the other job's request: --request-id or STACK_REQUEST_ID, as its `stack-agent "
                           "request --json` printed");
     const char *wrong = rule_request_id(request_id);
     if (wrong != NULL)
-        return agent_fail(agent, EXIT_USAGE, "the request id %s", wrong);
+        return agent_fail(agent, EX_USAGE, "the request id %s", wrong);
     int r = session_open(&session, agent, SLICE_ABSENT, SLICE_ABSENT);
     if (r == 0)
         r = session_load_key(&session);

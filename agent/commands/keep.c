@@ -45,7 +45,7 @@ static int read_words(Keeper *k) {
     k->request_id = slice_of(agent->arguments[0]);
     if (!slice_to_number(slice_of(agent->arguments[1]), &pid) ||
         !slice_to_number(slice_of(agent->arguments[2]), &started))
-        return agent_fail(agent, EXIT_USAGE, "this verb is not for people: `stack-agent request` starts it");
+        return agent_fail(agent, EX_USAGE, "this verb is not for people: `stack-agent request` starts it");
     k->job = (JobProcess){.pid = (pid_t)pid, .started = (unsigned long long)started};
     return 0;
 }
@@ -62,7 +62,7 @@ static int open_state(Keeper *k) {
         closep(&k->folder_fd);
     r = lease_state_load(&k->folder, k->request_id, &k->state, &reason);
     if (r == STATE_REFUSED)
-        return agent_fail(&k->agent, EXIT_BROKEN, "%s", buffer_text(&reason));
+        return agent_fail(&k->agent, EX_SOFTWARE, "%s", buffer_text(&reason));
     bool is_ours = r == 0 && !slice_is_absent(k->state.secret) && k->state.lease_seconds != FIELD_ABSENT;
     return r != 0 || is_ours ? r : STATE_ABSENT;
 }

@@ -85,7 +85,7 @@ static int release_own(Release *release, const StateFolder *folder) {
             r = end_unanswered(release, folder, &leases.items[i]);
     /* What cannot be read may be the lease that was meant. */
     if (r == 0 && release->count == 0 && leases.refused_count > 0)
-        return EXIT_BROKEN;
+        return EX_SOFTWARE;
     return r;
 }
 

@@ -43,7 +43,6 @@ static bool is_folded_framing(Slice key) {
 static void read_length(Scan *scan, Slice value) {
     int64_t length = 0;
     scan->lengths++;
-    scan->head.has_length = true;
     if (slice_to_number(value, &length)) {
         scan->head.length = (uint64_t)length;
         return;
@@ -94,7 +93,6 @@ static enum MHD_Result read_field(void *arg, enum MHD_ValueKind kind, const char
     case 't':
         if (IS_NAME(key, "Transfer-Encoding")) {
             scan->encodings++;
-            scan->head.is_chunked = true;
             if (!IS_NAME(value, "chunked"))
                 scan->problem = "The only transfer encoding understood here is chunked.";
         }
@@ -105,22 +103,12 @@ static enum MHD_Result read_field(void *arg, enum MHD_ValueKind kind, const char
     return MHD_YES;
 }
 
-static Slice trim(Slice s) {
-    while (s.len > 0 && (s.ptr[0] == ' ' || s.ptr[0] == '\t')) {
-        s.ptr++;
-        s.len--;
-    }
-    while (s.len > 0 && (s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == '\t'))
-        s.len--;
-    return s;
-}
-
 /* Another scheme is as good as none: a proxy may have its own. */
 static Slice bearer_token(Slice authorization) {
     static const Slice scheme = SLICE_LITERAL("Bearer ");
     if (authorization.len < scheme.len || strncasecmp(authorization.ptr, scheme.ptr, scheme.len) != 0)
         return SLICE_ABSENT;
-    return trim((Slice){.ptr = authorization.ptr + scheme.len, .len = authorization.len - scheme.len});
+    return slice_trimmed((Slice){.ptr = authorization.ptr + scheme.len, .len = authorization.len - scheme.len});
 }
 
 const char *head_read(struct MHD_Connection *mhd, const char *version, Head *out) {
@@ -136,7 +124,7 @@ const char *head_read(struct MHD_Connection *mhd, const char *version, Head *out
         scan.problem = "The request has several keys.";
     if (scan.problem != NULL)
         return scan.problem;
-    scan.head.credential = scan.api_keys > 0 ? trim(scan.api_key) : bearer_token(scan.authorization);
+    scan.head.credential = scan.api_keys > 0 ? slice_trimmed(scan.api_key) : bearer_token(scan.authorization);
     *out = scan.head;
     return NULL;
 }

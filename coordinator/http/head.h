@@ -10,9 +10,7 @@
 
 typedef struct Head {
     Slice credential; /* X-API-Key's value, else the token of `Authorization: Bearer`; absent: none. Borrowed */
-    bool has_length;  /* Content-Length was sent: */
-    uint64_t length;  /* its value; UINT64_MAX when larger than that */
-    bool is_chunked;
+    uint64_t length;  /* Content-Length's value, UINT64_MAX when larger than that; 0: it was not sent */
 } Head;
 
 /* NULL, or a sentence that says what is wrong with it. */

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/json_guard.h"
+#include "base/utf8.h"
 #include "http/context.h"
-#include "protocol/rules.h"
 
 static int hex_digit(char c) {
     if (c >= '0' && c <= '9')

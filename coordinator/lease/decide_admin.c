@@ -168,9 +168,8 @@ static int find_left_dirty(Task *t, const ProjectRow *project, Slice *words) {
         return DECISION_DONE;
     int r = grant_choose(t->set, PURPOSE_CLEAN, NULL, &choice);
     if (r == CHOICE_NONE) { /* but it may rest after a loss, or be in a cleaner's hands */
-        *words =
-            slice_of("; a stack that is being cleaned, or rests after a lost lease, may still come to be dirty: then "
-                     "nobody gets it before `stack restore`, or a last `stack-agent clean`");
+        *words = slice_of("; a stack that is being cleaned, or rests, may still come to be dirty: then "
+                          "nobody gets it before `stack restore`, or a last `stack-agent clean`");
         return DECISION_DONE;
     }
     if (r != 0)

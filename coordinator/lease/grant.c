@@ -121,7 +121,7 @@ static void begin_request(RequestRow *request, const StackRow *stack, bool is_re
     request->is_reused = is_reused;
 }
 
-/* "created", "reused, waited 4m", "taken over after a lost lease", …; absent when there is nothing to say. */
+/* "created", "reused, waited 4m", "taken over from who had not given it back", …; absent when there is nothing to say. */
 static Slice note_of(Task *t, const RequestRow *request, const StackRow *before, const Choice *choice) {
     const char *parts[3];
     size_t count = 0;
@@ -133,7 +133,7 @@ static Slice note_of(Task *t, const RequestRow *request, const StackRow *before,
     else if (choice->is_reused)
         parts[count++] = "reused";
     if (before->quiet_seconds != 0)
-        parts[count++] = "taken over after a lost lease";
+        parts[count++] = "taken over from who had not given it back";
     if (request->from_queue) {
         int64_t ms = t->moment->wall_ms - request->created_ms;
         clock_format_span(ms > 0 ? ms / 1000 : 0, span);

@@ -9,7 +9,8 @@
  *               │  └── broken, operator ──► quarantined ──────┘
  *               └── delete ──► retiring ──► (gone)        available, dirty, quarantined ── delete ──► (gone)
  *
- * After a loss a stack is also quiet for a while, whatever its state: nobody gets it, and deleting it retires it.
+ * After a loss, or when an operator ended its lease, a stack is also quiet for a while, whatever its state: nobody gets it,
+ * and deleting it retires it.
  */
 #pragma once
 

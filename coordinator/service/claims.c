@@ -17,14 +17,10 @@ struct Claims {
 };
 
 int claims_new(Claims **out) {
-    Claims *c = calloc(1, sizeof *c);
-    if (c == NULL)
+    OWN(freep) Claims *c = calloc(1, sizeof *c);
+    if (c == NULL || pthread_mutex_init(&c->mutex, NULL) != 0)
         return -ENOMEM;
-    if (pthread_mutex_init(&c->mutex, NULL) != 0) {
-        free(c);
-        return -ENOMEM;
-    }
-    *out = c;
+    *out = steal(&c);
     return 0;
 }
 

@@ -26,21 +26,17 @@ static size_t slot_of(Slice name) {
 }
 
 int keys_new(Keys **out, const Clock *clock, int64_t max_age_ms) {
-    Keys *k = calloc(1, sizeof *k);
-    if (k == NULL)
-        return -ENOMEM;
+    OWN(freep) Keys *k = calloc(1, sizeof *k);
     /* calloc'd pages cost nothing until an entry lands in them. */
-    k->keys = calloc(KEY_CACHE_MAX, sizeof *k->keys);
-    k->projects = calloc(KEY_CACHE_MAX, sizeof *k->projects);
-    if (k->keys == NULL || k->projects == NULL || pthread_mutex_init(&k->mutex, NULL) != 0) {
-        free(k->keys);
-        free(k->projects);
-        free(k);
+    OWN(freep) KnownKey *keys = calloc(KEY_CACHE_MAX, sizeof *keys);
+    OWN(freep) KnownProject *projects = calloc(KEY_CACHE_MAX, sizeof *projects);
+    if (k == NULL || keys == NULL || projects == NULL || pthread_mutex_init(&k->mutex, NULL) != 0)
         return -ENOMEM;
-    }
+    k->keys = steal(&keys);
+    k->projects = steal(&projects);
     k->clock = clock;
     k->max_age_ms = max_age_ms;
-    *out = k;
+    *out = steal(&k);
     return 0;
 }
 

@@ -21,15 +21,11 @@ struct Limiter {
 };
 
 int limiter_new(Limiter **out, const Clock *clock) {
-    Limiter *l = calloc(1, sizeof *l);
-    if (l == NULL)
+    OWN(freep) Limiter *l = calloc(1, sizeof *l);
+    if (l == NULL || pthread_mutex_init(&l->mutex, NULL) != 0)
         return -ENOMEM;
-    if (pthread_mutex_init(&l->mutex, NULL) != 0) {
-        free(l);
-        return -ENOMEM;
-    }
     l->clock = clock;
-    *out = l;
+    *out = steal(&l);
     return 0;
 }
 

@@ -11,8 +11,6 @@
 #include "service/store_clock.h"
 #include "service/waiters.h"
 
-#define NEIGHBOURS_MAX 64 /* of more than these the waiters wait in vain for their ten minutes */
-
 typedef struct Neighbour {
     int64_t coordinator, beats, since_ms; /* lease clock: when the beats were seen first */
     bool was_heard;                       /* they were seen to begin, or to go on */

@@ -6,11 +6,11 @@
 #include "base/clock.h"
 
 static size_t id_bucket(uint64_t id) {
-    return id % LONG_POLL_IDS;
+    return id % PARKING_BUCKETS;
 }
 
 static size_t ticket_bucket(Slice project, int64_t ticket) {
-    return (slice_hash(project) + (uint64_t)ticket) % LONG_POLL_IDS;
+    return (slice_hash(project) + (uint64_t)ticket) % PARKING_BUCKETS;
 }
 
 static Work *work_of_timer(HeapItem *timer) {

@@ -10,7 +10,7 @@
 
 typedef struct Parking {
     Heap heap; /* of work->parked.timer, boot clock */
-    Work *by_id[LONG_POLL_IDS], *by_ticket[LONG_POLL_IDS];
+    Work *by_id[PARKING_BUCKETS], *by_ticket[PARKING_BUCKETS];
 } Parking; /* zeroed memory is empty */
 
 /* `work` answered that its request is queued under `ticket`. -ENOMEM: not parked. */

@@ -2,6 +2,7 @@
  * Keys and lease secrets: parsing, checking, making. OpenSSL is used here and nowhere else.
  */
 #include "service/secrets.h"
+#include "base/hex.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -50,7 +50,7 @@ struct Operation {
 };
 
 typedef struct ServiceOptions {
-    Store *store; /* borrowed; used by the worker's thread alone from service_start on */
+    Store *store; /* borrowed, until service_free */
     const Clock *clock;
     Random *random;
     const Logger *log;

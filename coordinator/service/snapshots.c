@@ -29,14 +29,10 @@ struct Snapshots {
 };
 
 int snapshots_new(Snapshots **out) {
-    Snapshots *s = calloc(1, sizeof *s);
-    if (s == NULL)
+    OWN(freep) Snapshots *s = calloc(1, sizeof *s);
+    if (s == NULL || pthread_mutex_init(&s->mutex, NULL) != 0)
         return -ENOMEM;
-    if (pthread_mutex_init(&s->mutex, NULL) != 0) {
-        free(s);
-        return -ENOMEM;
-    }
-    *out = s;
+    *out = steal(&s);
     return 0;
 }
 

@@ -16,7 +16,6 @@
 #define FOREVER INT64_MAX
 #define UNKNOWN (-1)
 #define RETRY_MS 1000
-#define SILENT_MAX 64
 
 typedef struct Owner { /* a project; stays as long as the watch */
     struct Owner *next, *next_reread;
@@ -77,7 +76,7 @@ struct Watch {
     uint64_t round;
     uint64_t change; /* number of the latest commit */
     Owner *reread;
-    int64_t silent[SILENT_MAX]; /* coordinators; of more than these the requests wait for their 10 minutes */
+    int64_t silent[NEIGHBOURS_MAX]; /* coordinators; of more than these the requests wait for their 10 minutes */
     size_t silent_count;
 };
 
@@ -669,7 +668,7 @@ static void look_at_heard(Watch *w, int64_t coordinator, bool must_be_heard) {
 }
 
 void watch_silent(Watch *w, int64_t coordinator, bool was_heard) {
-    if (is_silent(w, coordinator) || w->silent_count == SILENT_MAX)
+    if (is_silent(w, coordinator) || w->silent_count == NEIGHBOURS_MAX)
         return;
     if (was_heard)
         w->silent[w->silent_count++] = coordinator;

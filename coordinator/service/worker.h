@@ -1,5 +1,5 @@
 /*
- * The one thread that touches the store: queue → batch → transaction → answers. It takes all that waits (at most
+ * The thread that decides: queue → batch → transaction → answers. It takes all that waits (at most
  * BATCH_MAX), decides it in order of arrival on working sets, then what time made due, saves, commits once (on a shared
  * store once a project), and only then hands the answers back. Those that wait for a stack, the lease clock, lists, backups,
  * pruning and checkpoints are its own too. Private to service/.

@@ -16,12 +16,13 @@
 #include <string.h>
 
 #include "base/failpoint.h"
+#include "base/hex.h"
 #include "base/random.h"
 #include "store/data_dir.h"
 
 /* ---- transactions ---- */
 
-int postgres_begin(Store *store) {
+static int postgres_begin(Store *store) {
     PostgresStore *s = postgres_store(store);
     assert(s->transaction == TRANSACTION_NONE);
     int r = postgres_resolve_doubt(s);
@@ -87,7 +88,7 @@ static int send_commit(PostgresStore *s, size_t *behind) {
     return r;
 }
 
-int postgres_commit(Store *store) {
+static int postgres_commit(Store *store) {
     PostgresStore *s = postgres_store(store);
     if (s->transaction == TRANSACTION_OPEN) { /* nothing was done in it */
         end_transaction(s);
@@ -130,9 +131,10 @@ static int postgres_idle(Store *store) {
 static int postgres_backup_step(Store *store, const char *path) {
     if (path == NULL)
         return 0;
-    postgres_note(postgres_store(store),
-                  "rows on PostgreSQL are backed up by its own tools: pg_dump --schema " POSTGRES_SCHEMA
-                  ", or a base backup of the server");
+    postgres_note(
+        postgres_store(store),
+        "the rows are on PostgreSQL: `export --store URL` copies them, with the URL the daemon has, and so do "
+        "its own tools: pg_dump --schema " POSTGRES_SCHEMA ", or a base backup of the server");
     return -ENOTSUP;
 }
 
@@ -160,7 +162,6 @@ static void postgres_closep(PostgresStore **s) {
 }
 
 static const StoreVtable postgres_vtable = {
-    .name = "postgres",
     .close = postgres_close,
     .begin = postgres_begin,
     .load = postgres_load,

@@ -72,7 +72,6 @@ typedef enum PostgresStatement {
     PG_LIST_WATCHED_REQUESTS,
     PG_LIST_WATCHED_STACKS_OF,
     PG_LIST_WATCHED_REQUESTS_OF,
-    PG_COUNT_PROJECTS_KEYS,
     PG_COUNT_STACKS,
     PG_DUMP_BEGIN,
     PG_DUMP_PROJECTS,
@@ -254,6 +253,4 @@ void postgres_stop_listening(PostgresStore *s);
 /* postgres_prune.c */
 int postgres_prune(Store *store, int64_t events_before_ms, int64_t requests_before_ms, size_t budget) MUST_USE;
 /* postgres.c */
-int postgres_begin(Store *store) MUST_USE;
-int postgres_commit(Store *store) MUST_USE;
 void postgres_rollback(Store *store);

@@ -248,17 +248,12 @@ int postgres_find_key(Store *store, Slice id, Arena *arena, KeyRow *key, Project
 /* ---- counts ---- */
 
 static int receive_counts(PostgresStore *s, StoreCounts *counts) {
-    OWN(postgres_clearp) PGresult *totals = NULL;
     OWN(postgres_clearp) PGresult *states = NULL;
-    int r = postgres_receive(s, &totals);
-    if (r == 0)
-        r = postgres_receive(s, &states);
+    int r = postgres_receive(s, &states);
     if (r == 0)
         r = postgres_finish(s);
     if (r != 0)
         return r;
-    counts->projects = column_read_number(totals, 0, 0);
-    counts->keys = column_read_number(totals, 0, 1);
     for (int i = 0; i < PQntuples(states); i++) {
         int64_t state = column_read_number(states, i, 0);
         if (state >= 0 && state < STACK_GONE)
@@ -271,8 +266,6 @@ int postgres_counts(Store *store, StoreCounts *out) {
     PostgresStore *s = postgres_store(store);
     StoreCounts counts = {0};
     int r = postgres_ensure_connection(s);
-    if (r == 0)
-        r = postgres_send_bare(s, PG_COUNT_PROJECTS_KEYS);
     if (r == 0)
         r = postgres_send_bare(s, PG_COUNT_STACKS);
     if (r == 0)

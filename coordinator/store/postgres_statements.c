@@ -146,8 +146,6 @@ static const Statement statements[PG_STATEMENT_COUNT] = {
     [PG_LIST_WATCHED_REQUESTS_OF] = {.text = "SELECT {request}, {project} FROM unnest($1::text[]) AS u(name) "
                                              "JOIN project p ON p.name = u.name JOIN request r ON r.project = p.name "
                                              "WHERE r.state = 0"},
-    [PG_COUNT_PROJECTS_KEYS] = {.text = "SELECT (SELECT count(*) FROM project WHERE NOT is_deleted), "
-                                        "(SELECT count(*) FROM api_key WHERE revoked_ms = 0)"},
     [PG_COUNT_STACKS] = {.text = "SELECT state, count(*) FROM stack GROUP BY state"},
 
     /* Everything, of one moment: what is committed later is not seen. */

@@ -145,7 +145,7 @@ static int settle(SqliteStore *s) {
     if (s->is_unsettled)
         r = sqlite_flush(s);
     if (r == 0 && change_log_has_failed(&s->log))
-        r = sqlite_sync(&s->base, s->reason);
+        r = store_sync(&s->base, s->reason);
     return r == STORE_UNKNOWN ? STORE_IO : r; /* of what is to begin nothing happened */
 }
 
@@ -198,7 +198,7 @@ int sqlite_commit(Store *store) {
     return sqlite3_get_autocommit(s->db) == 0 ? sqlite_commit_tables(s) : sqlite_append(s);
 }
 
-int sqlite_sync(Store *store, char *reason) {
+static int sqlite_sync(Store *store, char *reason) {
     SqliteStore *s = sqlite_store(store);
     if (s->is_broken) {
         (void)snprintf(reason, STORE_REASON_SIZE, "%s: given up after an earlier failure", s->db_path);
@@ -356,7 +356,6 @@ static void sqlite_closep(SqliteStore **s) {
 }
 
 static const StoreVtable sqlite_vtable = {
-    .name = "sqlite",
     .close = sqlite_close,
     .begin = sqlite_begin,
     .load = sqlite_load,

@@ -59,7 +59,6 @@ typedef enum StatementId {
     SQL_LIST_ALL_KEYS_FROM,
     SQL_DUMP_PROJECTS,
     SQL_DUMP_REQUESTS,
-    SQL_COUNT_PROJECTS_KEYS,
     SQL_COUNT_STACKS,
     SQL_PRUNE_HISTORY_FROM,
     SQL_PRUNE_HISTORY,
@@ -162,7 +161,6 @@ int sqlite_damaged(SqliteStore *s, const char *table) MUST_USE;
 void sqlite_rollback(Store *store);
 int sqlite_begin(Store *store) MUST_USE;
 int sqlite_commit(Store *store) MUST_USE;
-int sqlite_sync(Store *store, char *reason) MUST_USE;
 /* Opens the engine's own transaction, unless one is open: what only looks needs none. */
 int sqlite_begin_write(SqliteStore *s) MUST_USE;
 /* Its COMMIT, and what a failure of it means; nothing of the resident rows. */

@@ -239,10 +239,6 @@ int sqlite_counts(Store *store, StoreCounts *out) {
     SqliteStore *s = sqlite_store(store);
     StoreCounts counts = {0};
     int r = sqlite_flush(s);
-    while (r == 0 && sqlite_next(s, SQL_COUNT_PROJECTS_KEYS, &r) == ROW_HERE) {
-        counts.projects = sqlite3_column_int64(s->statements[SQL_COUNT_PROJECTS_KEYS], 0);
-        counts.keys = sqlite3_column_int64(s->statements[SQL_COUNT_PROJECTS_KEYS], 1);
-    }
     while (r == 0 && sqlite_next(s, SQL_COUNT_STACKS, &r) == ROW_HERE) {
         int state = sqlite3_column_int(s->statements[SQL_COUNT_STACKS], 0);
         if (state >= 0 && state < STACK_GONE)

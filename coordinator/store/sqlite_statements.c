@@ -113,8 +113,6 @@ const char *const sqlite_statement_texts[STATEMENT_COUNT] = {
         "ORDER BY p.name, k.created_ms, k.id LIMIT ?3",
     [SQL_DUMP_PROJECTS] = "SELECT " PROJECT_COLUMNS " FROM project ORDER BY name",
     [SQL_DUMP_REQUESTS] = "SELECT " REQUEST_COLUMNS " FROM request WHERE id > ?1 AND id <= ?2 ORDER BY id",
-    [SQL_COUNT_PROJECTS_KEYS] = "SELECT (SELECT count(*) FROM project WHERE is_deleted = 0), (SELECT count(*) FROM "
-                                "api_key WHERE revoked_ms = 0)",
     [SQL_COUNT_STACKS] = "SELECT state, count(*) FROM stack GROUP BY state",
 
     [SQL_PRUNE_HISTORY_FROM] = "SELECT id, last_ms, count FROM history WHERE id >= ?1 ORDER BY id LIMIT 1",

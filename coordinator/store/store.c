@@ -7,7 +7,7 @@
 #define CALL(store, ...) ((store)->vtable->__VA_ARGS__)
 
 bool store_is_complete(const StoreVtable *v) {
-    return v != NULL && v->name != NULL && v->close != NULL && v->begin != NULL && v->load != NULL && v->save != NULL &&
+    return v != NULL && v->close != NULL && v->begin != NULL && v->load != NULL && v->save != NULL &&
            v->commit != NULL && v->sync != NULL && v->rollback != NULL && v->read != NULL && v->find_key != NULL &&
            v->find_project != NULL && v->save_key_used != NULL && v->counts != NULL && v->prune != NULL &&
            v->backup_step != NULL && v->dump != NULL && v->put != NULL && v->idle != NULL && v->reason != NULL &&

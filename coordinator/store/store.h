@@ -2,7 +2,7 @@
  * Where the rows are kept. Loads and saves working sets; knows no rule but the sort orders of what it finds.
  *
  * One engine per StoreVtable: SQLite, PostgreSQL, an array in the tests. One contract suite runs them all.
- * Synchronous; a Store belongs to the one thread that made a call on it first (the worker), after store_open returned;
+ * Synchronous. One thread at a time: the worker's while it runs, before and after that whoever starts and stops it;
  * store_sync alone is any thread's.
  *
  *     begin → load (again as long as decisions need rows) → save → commit → … → sync        any failure: rollback
@@ -74,7 +74,7 @@ typedef struct StoreRows {
 } StoreRows;
 
 typedef struct StoreCounts {
-    int64_t projects, keys, stacks[STACK_GONE]; /* by state */
+    int64_t stacks[STACK_GONE]; /* by state */
 } StoreCounts;
 
 /* A renewal that changes nothing but the stack's count. */
@@ -135,7 +135,6 @@ typedef struct StoredRow {
 typedef int StoredRowReader(void *arg, const StoredRow *row);
 
 typedef struct StoreVtable {
-    const char *name; /* "sqlite" */
     void (*close)(Store *store);
     int (*begin)(Store *store);
     int (*load)(Store *store, WorkingSet **sets, size_t count);

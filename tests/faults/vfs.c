@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/random.h"
+#include "seeded_random.h"
 
 #define SECTOR 512
 #define IMAGES_MAX 16

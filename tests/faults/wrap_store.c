@@ -183,7 +183,6 @@ static int shared_listen(Store *store, void (*on_call)(void *arg, const StoreCal
 }
 
 static const StoreVtable wrap_vtable = {
-    .name = "wrap",
     .close = wrap_close,
     .begin = wrap_begin,
     .load = wrap_load,

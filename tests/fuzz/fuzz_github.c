@@ -16,6 +16,7 @@
 #include "agent/workflow_command.h"
 #include "base/log.h"
 #include "fuzz/require.h"
+#include "seeded_random.h"
 
 #define TEXT_MAX ((size_t)4 * 1024 * 1024)
 

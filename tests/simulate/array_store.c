@@ -680,11 +680,7 @@ static int array_save_key_used(Store *store, Slice id, int64_t wall_ms) {
 
 static int array_counts(Store *store, StoreCounts *out) {
     const ArrayStore *s = array_of(store);
-    *out = (StoreCounts){.projects = 0};
-    for (size_t i = 0; i < s->projects.count; i++)
-        out->projects += !((const ProjectRow *)table_at(&s->projects, i))->is_deleted;
-    for (size_t i = 0; i < s->keys.count; i++)
-        out->keys += ((const KeyRow *)table_at(&s->keys, i))->revoked_ms == 0;
+    *out = (StoreCounts){0};
     for (size_t i = 0; i < s->stacks.count; i++)
         out->stacks[((const StackEntry *)table_at(&s->stacks, i))->row.state]++;
     return 0;
@@ -831,7 +827,6 @@ static void array_close(Store *store) {
 }
 
 static const StoreVtable array_vtable = {
-    .name = "array",
     .close = array_close,
     .begin = array_begin,
     .load = array_load,

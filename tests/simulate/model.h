@@ -31,7 +31,7 @@ typedef struct ModelStack {
     } before;                       /* of a grant that is not collected */
     int64_t lease_end, collect_end; /* whichever is first ends it; collect_end only until it is collected */
     int64_t hold_end;
-    /* Its quiet, after a lost lease. */
+    /* Its quiet. */
     bool is_quiet, is_untold;
     int64_t quiet_end, quiet_ticket;   /* told to this one, it ends rest_ms later; 0: no single one can be told */
     int64_t rest_ms, stored_untold_ms; /* what a start begins again with */

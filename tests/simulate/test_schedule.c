@@ -21,6 +21,7 @@
 #include "base/limits.h"
 #include "base/random.h"
 #include "faults/wrap_store.h"
+#include "seeded_random.h"
 #include "service/watch.h"
 #include "simulate/array_store.h"
 #include "simulate/batch.h"

@@ -31,7 +31,7 @@ static int64_t choose(const LeaseState *a, const LeaseState *b, const char *name
     LeaseStates leases = {.items = {*a, *b}, .count = 2};
     const LeaseState *chosen = NULL;
     int r = lease_choice_find(&agent, &leases, slice_of(name), &chosen);
-    assert_int_equal(r, chosen == NULL ? EXIT_USAGE : 0);
+    assert_int_equal(r, chosen == NULL ? EX_USAGE : 0);
     return chosen != NULL ? chosen->generation : 0;
 }
 

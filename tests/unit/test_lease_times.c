@@ -9,7 +9,7 @@
 
 #include "agent/lease_times.h"
 #include "agent/limits.h"
-#include "base/random.h"
+#include "seeded_random.h"
 
 #define SENT_MS 1000000
 

@@ -7,7 +7,9 @@
 
 #include <cmocka.h>
 
+#include "base/hex.h"
 #include "base/random.h"
+#include "seeded_random.h"
 
 static void the_systems_bytes_differ_each_time(void **state) {
     (void)state;

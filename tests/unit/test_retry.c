@@ -11,6 +11,7 @@
 
 #include "agent/limits.h"
 #include "agent/retry.h"
+#include "seeded_random.h"
 
 typedef struct FakeClock {
     Clock base;

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "base/hex.h"
+#include "seeded_random.h"
 #include "service/secrets.h"
 
 static void made_key_reads_back_with_its_id(void **state) {

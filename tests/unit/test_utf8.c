@@ -70,12 +70,52 @@ static void controls_are_what_draws_or_breaks_lines(void **state) {
         assert_false(utf8_is_control(letters[i]));
 }
 
+static void utf8_is_strict(void **state) {
+    (void)state;
+    static const struct {
+        Slice text;
+        bool is_valid;
+    } vectors[] = {
+        {SLICE_LITERAL(""), true},
+        {SLICE_LITERAL("plain"), true},
+        {SLICE_LITERAL("\xC3\xA9"), true},
+        {SLICE_LITERAL("\xE2\x82\xAC"), true},
+        {SLICE_LITERAL("\xF0\x9F\x9A\x80"), true},
+        {SLICE_LITERAL("\xF4\x8F\xBF\xBF"), true}, /* U+10FFFF */
+        {SLICE_LITERAL("\xED\x9F\xBF"), true},     /* U+D7FF */
+        {SLICE_LITERAL("\xEE\x80\x80"), true},     /* U+E000 */
+        {SLICE_LITERAL("\x80"), false},            /* lonely continuation */
+        {SLICE_LITERAL("\xC3"), false},            /* cut off */
+        {SLICE_LITERAL("\xE2\x82"), false},
+        {SLICE_LITERAL("\xF0\x9F\x9A"), false},
+        {SLICE_LITERAL("\xC3\x28"), false},
+        {SLICE_LITERAL("\xC0\xAF"), false}, /* overlong '/' */
+        {SLICE_LITERAL("\xC1\xBF"), false},
+        {SLICE_LITERAL("\xE0\x80\xAF"), false},
+        {SLICE_LITERAL("\xE0\x9F\xBF"), false},
+        {SLICE_LITERAL("\xF0\x80\x80\xAF"), false},
+        {SLICE_LITERAL("\xF0\x8F\xBF\xBF"), false},
+        {SLICE_LITERAL("\xED\xA0\x80"), false}, /* surrogates */
+        {SLICE_LITERAL("\xED\xBF\xBF"), false},
+        {SLICE_LITERAL("\xF4\x90\x80\x80"), false}, /* past U+10FFFF */
+        {SLICE_LITERAL("\xF5\x80\x80\x80"), false},
+        {SLICE_LITERAL("\xFE"), false},
+        {SLICE_LITERAL("\xFF"), false},
+        {SLICE_LITERAL("ok\xFFok"), false},
+    };
+    for (size_t i = 0; i < COUNT_OF(vectors); i++) {
+        if (utf8_is_valid(vectors[i].text) != vectors[i].is_valid)
+            fail_msg("vector %zu", i);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_ends_of_each_length_are_read),
         cmocka_unit_test(what_lies_outside_is_refused),
         cmocka_unit_test(bytes_past_the_end_are_not_read),
         cmocka_unit_test(controls_are_what_draws_or_breaks_lines),
+        cmocka_unit_test(utf8_is_strict),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
