@@ -200,7 +200,7 @@ def test_a_backup_taken_under_load_is_whole(start, tmp_path):
 
 
 def backed_up_and_killed(start, copy):
-    """A coordinator with a project `late` of which the backup knows nothing, in a folder with all that a crash leaves."""
+    """A coordinator with a project `late` of which the backup knows nothing, in a folder with what a crash leaves."""
     coordinator = start()
     coordinator.admin("backup", str(copy))
     coordinator.http(coordinator.project("late")).call("requestStack", {"branch": "b"})
