@@ -19,7 +19,7 @@ typedef enum DueKind {
     DUE_RESTED,      /* stack_number, quiet_until_ms: its quiet is over */
     DUE_UNCOLLECTED, /* stack_number, ticket: nobody came for the grant from the queue */
     DUE_UNHEARD,     /* ticket, heard_at: not heard of there any more, or hung up; passed over from now on */
-    DUE_HEARD,       /* ticket: it counts as heard of again (every queued request, after a start) */
+    DUE_HEARD,       /* ticket, heard_at: it counts as heard of again (every queued request, after a start) */
     DUE_ABANDONED,   /* ticket: not heard of for too long; it is over */
 } DueKind;
 typedef struct Due {

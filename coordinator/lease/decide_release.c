@@ -106,6 +106,8 @@ static int release_by_name(Task *t) {
         return say_released(t);
     if (is_bound(&stack->row))
         return refuse_without_lease(t, &stack->row);
+    if (!stack->row.is_collected)
+        return say_released(t); /* the former holder says it again: the new one has not heard of his grant yet */
     r = task_request_of(t, stack, &request);
     return r != DECISION_DONE ? r : release(t, stack, request, t->command->asker);
 }
@@ -154,8 +156,8 @@ int decide_set_last_deployed_commit(Task *t) {
         r = task_keep(t, command->url, &row->url);
     if (r < 0)
         return r;
-    if (is_leased(row))
-        collect(stack);
+    if (command->lease_ref.ticket != 0)
+        collect(stack); /* a key is anybody's */
     row->is_content_unknown = false;
     row->modified_ms = t->moment->wall_ms;
     stack_slot_changed(stack);

@@ -93,7 +93,7 @@ int lease_decide_due(WorkingSet *set, const Due *due, const Moment *moment) {
     case DUE_UNHEARD:
         return unhear(&t, due, request);
     case DUE_HEARD:
-        if (request != NULL && request->row.state == REQUEST_QUEUED)
+        if (request != NULL && request->row.state == REQUEST_QUEUED && request->row.heard_at == due->heard_at)
             queue_hear(&t, request);
         return DECISION_DONE;
     case DUE_ABANDONED:

@@ -118,8 +118,8 @@ static void add_renewal(const Batch *b, const Step *s, const Moment *moment, Ans
 
 /* Until when somebody else has it, by the lease clock. */
 static void add_holders_expiry(const Batch *b, const Step *s, const Moment *moment, Answer *answer) {
-    const RequestSlot *request = working_set_request(s->set, answer->lease_ref.ticket);
-    int64_t seconds = request != NULL && request->row.lease_seconds > 0 ? request->row.lease_seconds : 0;
+    const StackSlot *stack = working_set_stack(s->set, stack_number_of(s->work->command.stack_name));
+    int64_t seconds = stack != NULL && stack->row.lease_seconds > 0 ? stack->row.lease_seconds : 0;
     tell_expiry(answer, moment, watch_left(b->watch, s->set->project_name, answer->lease_ref.ticket, seconds * 1000));
 }
 
@@ -241,8 +241,21 @@ static int reserve_watch(const Batch *b) {
     return watch_reserve(b->watch, rows, b->set_count);
 }
 
+/* Where maxHold is over a renewal promises its holder nothing, and is not counted: the other coordinators would take it for
+ * the promise of a whole length, each of the other's, for ever. */
+static void count_no_empty_promises(const Batch *b) {
+    for (size_t at = 0; at < b->set_count; at++)
+        for (size_t i = 0; i < b->sets[at]->stack_count; i++) {
+            StackSlot *slot = b->sets[at]->stacks[i];
+            if (slot->row.renewals != slot->loaded_renewals && !slot->is_granted &&
+                watch_has_lasted(b->watch, b->sets[at]->project_name, slot->row.ticket))
+                slot->row.renewals = slot->loaded_renewals;
+        }
+}
+
 static int save(const Batch *b, Store *store) {
     int r = reserve_watch(b);
+    count_no_empty_promises(b);
     if (r == 0)
         r = store_save(store, (WorkingSet **)b->sets, b->set_count);
     return r;

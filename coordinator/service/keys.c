@@ -136,12 +136,18 @@ uint64_t keys_epoch(const Keys *k) {
     return atomic_load(&k->epoch);
 }
 
+static void forget(Keys *k, KnownKey *entry) {
+    if (entry->last_used_ms > entry->saved_used_ms)
+        put_aside(k, entry);
+    *entry = (KnownKey){0};
+}
+
 void keys_forget(Keys *k, Slice id) {
     (void)pthread_mutex_lock(&k->mutex);
     atomic_fetch_add(&k->epoch, 1);
     KnownKey *entry = &k->keys[slot_of(id)];
     if (slice_equal_text(id, entry->id))
-        *entry = (KnownKey){0};
+        forget(k, entry);
     (void)pthread_mutex_unlock(&k->mutex);
 }
 
@@ -150,7 +156,7 @@ void keys_forget_project(Keys *k, Slice name) {
     atomic_fetch_add(&k->epoch, 1);
     for (size_t i = 0; i < KEY_CACHE_MAX; i++)
         if (k->keys[i].id[0] != '\0' && slice_equal_text(name, k->keys[i].project))
-            k->keys[i] = (KnownKey){0};
+            forget(k, &k->keys[i]);
     KnownProject *entry = &k->projects[slot_of(name)];
     if (slice_equal_text(name, entry->name))
         *entry = (KnownProject){0};

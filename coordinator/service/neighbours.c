@@ -83,12 +83,14 @@ static Neighbour *find(Neighbours *n, int64_t coordinator) {
 }
 
 static void meet(Neighbours *n, const StoreBeat *beat, int64_t now) {
-    if (n->known_count < NEIGHBOURS_MAX)
-        n->known[n->known_count++] = (Neighbour){.coordinator = beat->coordinator,
-                                                 .beats = beat->beats,
-                                                 .since_ms = now,
-                                                 .was_heard = n->has_looked,
-                                                 .is_there = true};
+    if (n->known_count == NEIGHBOURS_MAX)
+        return;
+    n->known[n->known_count++] = (Neighbour){.coordinator = beat->coordinator,
+                                             .beats = beat->beats,
+                                             .since_ms = now,
+                                             .was_heard = n->has_looked,
+                                             .is_there = true};
+    watch_speaks(n->watch, beat->coordinator);
 }
 
 static void hear(Neighbours *n, Neighbour *known, const StoreBeat *beat, int64_t now) {
@@ -102,7 +104,10 @@ static void hear(Neighbours *n, Neighbour *known, const StoreBeat *beat, int64_t
         known->is_silent = false;
     } else if (!known->is_silent && now - known->since_ms >= (beat->has_ended ? ENDED_MS : SILENT_MS)) {
         known->is_silent = true;
-        watch_silent(n->watch, known->coordinator, known->was_heard);
+        if (known->was_heard)
+            watch_silent(n->watch, known->coordinator);
+        else
+            watch_gone(n->watch, known->coordinator);
     }
 }
 
@@ -113,7 +118,7 @@ static void forget_the_gone(Neighbours *n) {
         if (n->known[i].is_there)
             n->known[kept++] = n->known[i];
         else
-            watch_speaks(n->watch, n->known[i].coordinator);
+            watch_gone(n->watch, n->known[i].coordinator);
     n->known_count = kept;
 }
 

@@ -92,10 +92,14 @@ static void follow_sets(const Publisher *p, const Batch *batch, const Moment *mo
     }
 }
 
-static void follow_renewal(const Publisher *p, const Work *work) {
+static void follow_renewal(const Publisher *p, const Batch *batch, const Work *work) {
     const Command *c = &work->command;
     if (c->operation != OP_RENEW_LEASE || work->outcome != OUTCOME_DONE)
         return;
+    WorkingSet *set = batch_set(batch, c->project);
+    const RequestSlot *request = set != NULL ? working_set_request(set, c->lease_ref.ticket) : NULL;
+    if (c->lease_seconds == FIELD_ABSENT && request != NULL)
+        watch_asked(p->watch, c->project, c->lease_ref, request->row.lease_seconds);
     watch_renewed(p->watch, c->project, c->lease_ref, c->lease_seconds);
     snapshots_drop(p->snapshots, c->project);
 }
@@ -122,14 +126,17 @@ static void follow_due(const Publisher *p, const Batch *batch, const WatchDue *d
         watch_follow_stack(p->watch, &set->project, row, row->renewals, false);
     } else if (d->stack_number == 0 && (request == NULL || request->change == ROW_CLEAN)) {
         const RequestRow over = {.ticket = d->ticket, .state = REQUEST_OVER};
-        watch_follow_request(p->watch, &set->project, request != NULL ? &request->row : &over);
+        const RequestRow *row = request != NULL ? &request->row : &over;
+        watch_follow_request(p->watch, &set->project, row);
+        if (row->state != REQUEST_QUEUED)
+            (void)waiters_wake(p->waiters, set->project_name, d->ticket, row->stack_number);
     }
 }
 
 /* Renewals first: what one gave counts also where the same transaction ended its lease, for its holder was told so. */
 void publish_batch(const Publisher *p, const Batch *batch, const Moment *moment, const BatchInput *input) {
     for (size_t i = 0; i < input->count; i++)
-        follow_renewal(p, input->works[i]);
+        follow_renewal(p, batch, input->works[i]);
     follow_sets(p, batch, moment);
     for (size_t i = 0; i < input->due_count; i++)
         follow_due(p, batch, &input->dues[i]);

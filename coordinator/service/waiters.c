@@ -37,15 +37,16 @@ static void end_poll(Waiters *w, Work *work) {
 
 bool waiters_keep(Waiters *w, Work *work, int64_t boot_ms) {
     const Command *c = &work->command;
-    bool may_wait = work->outcome == OUTCOME_QUEUED && operation_may_wait(&work->shown) && work->shown.may_park &&
-                    !work->is_wait_over && !w->is_draining;
-    if (!may_wait)
-        return false;
     int64_t ticket = work->answered_ref.ticket;
-    if (!watch_parked(w->watch, c->project, ticket, 1)) {
-        make_ready(w, work); /* served by the same transaction that queued it */
+    if (work->outcome != OUTCOME_QUEUED)
+        return false;
+    if (!watch_is_queued(w->watch, c->project, ticket)) {
+        make_ready(w, work); /* served by the same transaction that queued it, or heard of it again */
         return true;
     }
+    if (!operation_may_wait(&work->shown) || !work->shown.may_park || work->is_wait_over || w->is_draining)
+        return false;
+    (void)watch_parked(w->watch, c->project, ticket, 1);
     if (parking_add(&w->parking, work, ticket, boot_ms + c->wait_seconds * 1000) < 0) {
         (void)watch_parked(w->watch, c->project, ticket, -1);
         return false;

@@ -43,7 +43,7 @@ typedef struct Entry {
     int64_t renewals;       /* the row's count when it was seen last, or UNKNOWN: whatever it is now is news */
     int64_t promised_end;   /* as far as another coordinator may have told its holder, whatever maxHold says here */
     uint64_t changed_in;    /* the commit that collected it, or changed its length */
-    int64_t seconds, asked; /* its stored length, and the one it was granted with (after a start: the stored one) */
+    int64_t seconds, asked; /* its stored length, and the one it was granted with (FIELD_ABSENT: not known here) */
     /* A quiet stack. */
     int64_t quiet_until_ms; /* its name, so to say */
     int64_t quiet_end, rest_ms;
@@ -61,6 +61,12 @@ typedef struct Table {
     size_t mask, count;
 } Table;
 
+/* Another coordinator that speaks, or did until lately. */
+typedef struct WatchNeighbour {
+    int64_t coordinator;
+    bool is_silent;
+} WatchNeighbour;
+
 struct Watch {
     int64_t coordinator;
     int64_t now, boot_ms;
@@ -76,8 +82,8 @@ struct Watch {
     uint64_t round;
     uint64_t change; /* number of the latest commit */
     Owner *reread;
-    int64_t silent[NEIGHBOURS_MAX]; /* coordinators; of more than these the requests wait for their 10 minutes */
-    size_t silent_count;
+    WatchNeighbour neighbours[NEIGHBOURS_MAX];
+    size_t neighbour_count;
 };
 
 /* ---- tables ---- */
@@ -316,30 +322,44 @@ static int64_t highest(int64_t a, int64_t b) {
     return a > b ? a : b;
 }
 
-static bool is_silent(const Watch *w, int64_t coordinator) {
-    for (size_t i = 0; i < w->silent_count; i++)
-        if (w->silent[i] == coordinator)
-            return true;
-    return false;
+static WatchNeighbour *find_neighbour(const Watch *w, int64_t coordinator) {
+    for (size_t i = 0; i < w->neighbour_count; i++)
+        if (w->neighbours[i].coordinator == coordinator)
+            return (WatchNeighbour *)&w->neighbours[i];
+    return NULL;
+}
+
+/* Whether it was heard of by a coordinator that is not there: then it counts as just heard of. */
+static bool is_orphan(const Watch *w, const Entry *e) {
+    return e->is_heard && e->heard_at != w->coordinator && find_neighbour(w, e->heard_at) == NULL;
+}
+
+static bool must_be_heard(const Watch *w, const Entry *e) {
+    return e->must_be_heard || is_orphan(w, e);
 }
 
 /* When a request that was heard of falls silent. */
 static int64_t unheard_at(const Watch *w, const Entry *e) {
     if (e->heard_at != w->coordinator)
-        return is_silent(w, e->heard_at) ? w->now : FOREVER;
+        return find_neighbour(w, e->heard_at)->is_silent ? w->now : FOREVER;
     return e->parked > 0 ? FOREVER : e->since + QUEUE_LIVE_MS;
+}
+
+/* What its holder was told at the latest, here or elsewhere. */
+static int64_t lease_ends_at(const Entry *e) {
+    return lowest(e->lease_end, highest(e->hold_end, e->promised_end));
 }
 
 /* When the entry is due: the heap's time is never later. */
 static int64_t due_at(const Watch *w, const Entry *e) {
     switch (e->kind) {
     case KIND_LEASE:
-        return lowest(lowest(e->lease_end, highest(e->hold_end, e->promised_end)), e->collect_end);
+        return lowest(lease_ends_at(e), e->collect_end);
     case KIND_QUIET:
         return e->quiet_end;
     case KIND_QUEUED:
     default:
-        if (e->must_be_heard)
+        if (must_be_heard(w, e))
             return w->now;
         return e->is_heard ? unheard_at(w, e) : e->since + QUEUE_KEPT_MS;
     }
@@ -383,7 +403,7 @@ static Due due_of(const Watch *w, const Entry *e) {
     case KIND_QUEUED:
     default:
         due.heard_at = e->heard_at;
-        due.kind = e->must_be_heard ? DUE_HEARD : e->is_heard ? DUE_UNHEARD : DUE_ABANDONED;
+        due.kind = must_be_heard(w, e) ? DUE_HEARD : e->is_heard ? DUE_UNHEARD : DUE_ABANDONED;
         return due;
     }
 }
@@ -411,7 +431,8 @@ static void follow_foreign(const Watch *w, const StackRow *row, Entry *e) {
     e->lease_end = highest(e->lease_end, e->promised_end);
 }
 
-static void follow_lease(Watch *w, const ProjectRow *project, const StackRow *row, int64_t loaded_renewals, Entry *e) {
+static void follow_lease(Watch *w, const ProjectRow *project, const StackRow *row, int64_t loaded_renewals,
+                         bool is_granted, Entry *e) {
     bool is_bound = row->lease_seconds > 0;
     if (e == NULL)
         e = add(w, project->name, KIND_LEASE, row->number, row->ticket);
@@ -422,7 +443,7 @@ static void follow_lease(Watch *w, const ProjectRow *project, const StackRow *ro
         e->kind = KIND_LEASE;
         e->generation = row->generation;
         e->is_bound = is_bound;
-        e->asked = row->lease_seconds;
+        e->asked = is_granted ? row->lease_seconds : FIELD_ABSENT;
         e->lease_end = is_bound ? later(w->now, row->lease_seconds) : FOREVER;
         e->hold_end = is_bound ? later(w->now, project->max_hold_seconds) : FOREVER;
         e->collect_end = lowest(w->now + COLLECT_MS, e->lease_end);
@@ -456,7 +477,7 @@ static void follow_quiet(Watch *w, const ProjectRow *project, const StackRow *ro
     }
     int64_t untold_ms = row->quiet_untold_seconds * 1000;
     if (is_lease_before(e, row, is_granted))
-        untold_ms = lowest(untold_ms, highest(lowest(e->lease_end, e->hold_end) - w->now, 0));
+        untold_ms = lowest(untold_ms, highest(lease_ends_at(e) - w->now, 0));
     if (e == NULL)
         e = add(w, project->name, KIND_QUIET, row->number, row->quiet_ticket);
     set_told(e);
@@ -477,7 +498,7 @@ void watch_follow_stack(Watch *w, const ProjectRow *project, const StackRow *row
     Entry *e = find(w, project->name, KIND_LEASE, row->number);
     bool is_gone = row->state == STACK_GONE;
     if (!is_gone && row->ticket != 0 && (row->lease_seconds > 0 || !row->is_collected))
-        follow_lease(w, project, row, loaded_renewals, e);
+        follow_lease(w, project, row, loaded_renewals, is_granted, e);
     else if (!is_gone && row->ticket == 0 && row->quiet_until_ms != 0)
         follow_quiet(w, project, row, is_granted, e);
     else
@@ -520,7 +541,8 @@ bool watch_may_renew(const Watch *w, Slice project, LeaseRef lease, int64_t seco
     if (e == NULL || !e->is_bound || e->generation != lease.generation || e->collect_end != FOREVER)
         return false;
     *number = e->number;
-    return (seconds != FIELD_ABSENT ? seconds : e->asked) <= e->seconds;
+    int64_t wanted = seconds != FIELD_ABSENT ? seconds : e->asked;
+    return wanted != FIELD_ABSENT && wanted <= e->seconds;
 }
 
 void watch_note_change(Watch *w, uint64_t change) {
@@ -536,6 +558,12 @@ void watch_renewed(Watch *w, Slice project, LeaseRef lease, int64_t seconds) {
     Entry *e = find_lease(w, project, lease.ticket);
     if (e != NULL && e->is_bound && e->generation == lease.generation)
         e->lease_end = highest(e->lease_end, later(w->now, seconds != FIELD_ABSENT ? seconds : e->asked));
+}
+
+void watch_asked(Watch *w, Slice project, LeaseRef lease, int64_t seconds) {
+    Entry *e = find_lease(w, project, lease.ticket);
+    if (e != NULL && e->is_bound && e->generation == lease.generation)
+        e->asked = seconds;
 }
 
 void watch_counted(Watch *w, Slice project, LeaseRef lease, int64_t renewals) {
@@ -559,6 +587,11 @@ int64_t watch_left_renewed(const Watch *w, Slice project, int64_t ticket, int64_
     if (e == NULL || !e->is_bound)
         return seconds * 1000;
     return highest(lowest(highest(e->lease_end, later(w->now, seconds)), e->hold_end) - w->now, 0);
+}
+
+bool watch_has_lasted(const Watch *w, Slice project, int64_t ticket) {
+    const Entry *e = find_lease(w, project, ticket);
+    return e != NULL && e->is_bound && e->hold_end <= w->now;
 }
 
 void watch_told(Watch *w, Slice project, int64_t ticket) {
@@ -596,6 +629,10 @@ void watch_hung_up(Watch *w, Slice project, int64_t ticket) {
         return;
     e->since = w->now - QUEUE_LIVE_MS;
     put(w, e);
+}
+
+bool watch_is_queued(const Watch *w, Slice project, int64_t ticket) {
+    return find(w, project, KIND_QUEUED, ticket) != NULL;
 }
 
 int64_t watch_queued(const Watch *w) {
@@ -656,30 +693,37 @@ void watch_reread_end(Watch *w, void (*on_served)(void *arg, Slice project, int6
     w->reread = NULL;
 }
 
-/* Those that were heard of there last. */
-static void look_at_heard(Watch *w, int64_t coordinator, bool must_be_heard) {
+/* Those that were heard of there last are due at another time now. */
+static void look_at_heard(Watch *w, int64_t coordinator) {
     for (size_t i = 0; i < COUNT_OF(w->owners); i++)
         for (Owner *owner = w->owners[i]; owner != NULL; owner = owner->next)
             for (Entry *e = owner->entries; e != NULL; e = e->next_of_owner)
-                if (e->kind == KIND_QUEUED && e->heard_at == coordinator) {
-                    e->must_be_heard |= must_be_heard;
+                if (e->kind == KIND_QUEUED && e->heard_at == coordinator)
                     put(w, e);
-                }
-}
-
-void watch_silent(Watch *w, int64_t coordinator, bool was_heard) {
-    if (is_silent(w, coordinator) || w->silent_count == NEIGHBOURS_MAX)
-        return;
-    if (was_heard)
-        w->silent[w->silent_count++] = coordinator;
-    look_at_heard(w, coordinator, !was_heard);
 }
 
 void watch_speaks(Watch *w, int64_t coordinator) {
-    for (size_t i = 0; i < w->silent_count; i++)
-        if (w->silent[i] == coordinator) {
-            w->silent[i] = w->silent[--w->silent_count];
-            look_at_heard(w, coordinator, false);
-            return;
-        }
+    WatchNeighbour *known = find_neighbour(w, coordinator);
+    if (known == NULL && w->neighbour_count == NEIGHBOURS_MAX)
+        return;
+    if (known == NULL)
+        known = &w->neighbours[w->neighbour_count++];
+    *known = (WatchNeighbour){.coordinator = coordinator};
+    look_at_heard(w, coordinator);
+}
+
+void watch_silent(Watch *w, int64_t coordinator) {
+    WatchNeighbour *known = find_neighbour(w, coordinator);
+    if (known == NULL)
+        return;
+    known->is_silent = true;
+    look_at_heard(w, coordinator);
+}
+
+void watch_gone(Watch *w, int64_t coordinator) {
+    WatchNeighbour *known = find_neighbour(w, coordinator);
+    if (known == NULL)
+        return;
+    *known = w->neighbours[--w->neighbour_count];
+    look_at_heard(w, coordinator);
 }

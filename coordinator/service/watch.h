@@ -53,7 +53,7 @@ typedef struct WatchDue {
 size_t watch_due(Watch *watch, WatchDue *out, size_t max);
 
 /* Whether a renewal needs no decision: it is bound, collected, and asks for no more than its stored length. Then *number is
- * its stack. `seconds` FIELD_ABSENT: the length asked for at first. */
+ * its stack. `seconds` FIELD_ABSENT: the length it was granted with, if that is known here. */
 bool watch_may_renew(const Watch *watch, Slice project, LeaseRef lease, int64_t seconds, int64_t *number);
 /* What is followed from now on was changed by the commit of this number (outbox_changed). */
 void watch_note_change(Watch *watch, uint64_t change);
@@ -63,10 +63,14 @@ uint64_t watch_changed_in(const Watch *watch, Slice project, LeaseRef lease);
 void watch_renewed(Watch *watch, Slice project, LeaseRef lease, int64_t seconds);
 /* Likewise, raising the count in its row to `renewals`. */
 void watch_counted(Watch *watch, Slice project, LeaseRef lease, int64_t renewals);
+/* What length it was granted with, where another coordinator or an earlier process did that. */
+void watch_asked(Watch *watch, Slice project, LeaseRef lease, int64_t seconds);
 /* What a bound lease has left, in ms; `otherwise` when it is not watched (yet). */
 int64_t watch_left(const Watch *watch, Slice project, int64_t ticket, int64_t otherwise);
 /* What renewing it by `seconds` would leave. */
 int64_t watch_left_renewed(const Watch *watch, Slice project, int64_t ticket, int64_t seconds);
+/* Whether its maxHold is over here: what renewing it would leave is nothing. */
+bool watch_has_lasted(const Watch *watch, Slice project, int64_t ticket);
 /* The holder of an ended lease was told so. */
 void watch_told(Watch *watch, Slice project, int64_t ticket);
 
@@ -76,6 +80,7 @@ void watch_heard(Watch *watch, Slice project, int64_t ticket);
 bool watch_parked(Watch *watch, Slice project, int64_t ticket, int by);
 /* The last connection that waited for it hung up. */
 void watch_hung_up(Watch *watch, Slice project, int64_t ticket);
+bool watch_is_queued(const Watch *watch, Slice project, int64_t ticket);
 /* How many requests are queued. */
 int64_t watch_queued(const Watch *watch);
 
@@ -87,7 +92,9 @@ void watch_reread(Watch *watch, Slice project);
 /* What was not followed since is over. `on_served` is told of requests that somebody waits for here and that are queued no
  * longer. After a failure it is not called, but the reading begun again. */
 void watch_reread_end(Watch *watch, void (*on_served)(void *arg, Slice project, int64_t ticket), void *arg);
-/* Nothing was heard of that coordinator for a while, or again. `was_heard`: it was heard of before; else its requests
- * count as just heard of, as after a start. */
-void watch_silent(Watch *watch, int64_t coordinator, bool was_heard);
+/* That coordinator speaks (again): whoever waits there is watched there. Nothing was heard of it for a while: they are
+ * silent. It is gone, or never spoke as long as this one runs: they count as just heard of, as after a start; and so do
+ * those that any other one heard of that was not told of here. */
 void watch_speaks(Watch *watch, int64_t coordinator);
+void watch_silent(Watch *watch, int64_t coordinator);
+void watch_gone(Watch *watch, int64_t coordinator);

@@ -481,14 +481,14 @@ static void answer_renewal(Worker *w, Work *work) {
 }
 
 /* A renewal that changes nothing is memory's alone: no COMMIT, and it works while the disk is full. Where others watch the
- * lease too it raises a count, together with all renewals of the cycle. */
+ * lease too it raises a count, together with all renewals of the cycle, if it promises anything. */
 static bool renew_lightly(Worker *w, Work *work) {
     const Command *c = &work->command;
     int64_t number = 0;
     if (c->operation != OP_RENEW_LEASE ||
         !watch_may_renew(w->watch, c->project, c->lease_ref, c->lease_seconds, &number))
         return false;
-    if (w->coordinator == 0) {
+    if (w->coordinator == 0 || watch_has_lasted(w->watch, c->project, c->lease_ref.ticket)) {
         answer_renewal(w, work);
         return true;
     }

@@ -84,6 +84,20 @@ static void whatever_makes_room_serves_who_waits(void **state) {
     EXPECT(renew(h, &first), 200);
 }
 
+/* Who was passed over and asks again is in line again, where something may be free by now: he is told so at once, not that
+ * he waits, whether his connection would or not. */
+static void who_is_heard_of_again_is_not_told_to_wait_for_what_he_got(void **state) {
+    House *h = *state;
+    static const char again[] =
+        "{\"branch\":\"b\",\"requestId\":\"request-id-of-b-0001\",\"leaseSeconds\":600,\"ifNone\":\"wait\"}";
+    Lease first = lease_of(request(h, 'a', 600, 0));
+    EXPECT(ask(h, OP_REQUEST_STACK, again), 202);
+    pass(h, 70);
+    EXPECT(renew(h, &first), 200);
+    EXPECT(release(h, &first, "ok"), 200);
+    (void)lease_of(ask(h, OP_REQUEST_STACK, again));
+}
+
 static void count_load(void *arg, size_t projects) {
     (void)projects;
     (*(int *)arg)++;
@@ -471,6 +485,7 @@ int main(void) {
     json_guard_init();
     const struct CMUnitTest tests[] = {
         TEST(whatever_makes_room_serves_who_waits),
+        TEST(who_is_heard_of_again_is_not_told_to_wait_for_what_he_got),
         TEST(room_for_many_is_given_in_a_few_loads),
         TEST(what_jobs_do_is_not_done_over_the_control_socket),
         TEST(who_cannot_be_recognised_does_not_wait),

@@ -23,7 +23,7 @@ AGENT = pathlib.Path(os.environ.get("AGENT", BIN / "stack-agent")).resolve()
 DEADLINE = 20  # seconds within which whatever must happen has happened
 
 
-def until(condition, what, seconds=DEADLINE):
+def until(condition, what="what was waited for", seconds=DEADLINE):
     """Polls; there is nothing to wait on in another process but time."""
     end = time.monotonic() + seconds
     while not (value := condition()):

@@ -1,6 +1,7 @@
 """Several coordinators on one PostgreSQL server: a job may speak with any of them, and with another one each time."""
 
 import concurrent.futures
+import datetime
 import os
 import re
 import struct
@@ -44,6 +45,9 @@ def test_what_one_grants_the_other_knows(two, key):
     secret = answer.body["lease"]["secret"]
     assert there.call("renewLease", {"lease": secret}).status == 200
     assert there.call("listStacks").body["stacks"][0]["isAvailable"] is False
+    held_by = there.call("releaseStack", {"stackName": "test-1"}).body
+    ends = datetime.datetime.fromisoformat(held_by["expires"]) - datetime.datetime.now(datetime.UTC)
+    assert held_by["code"] == "lease-required" and 280 < ends.total_seconds() <= 301
     assert release(there, secret).status == 200
     assert here.call("listStacks").body["stacks"][0]["isAvailable"] is True  # lists are never older than an answer
     assert here.call("renewLease", {"lease": secret}).body["code"] == "lease-lost"

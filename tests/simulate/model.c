@@ -158,6 +158,7 @@ static void grant(Model *m, int n, ModelRequest *r) {
         s->requested = m->last_generation;
     }
     s->lease_seconds = s->asked_seconds = r->lease_seconds == MODEL_NONE ? 0 : r->lease_seconds;
+    s->is_asked_known = true;
     s->lease_end = s->lease_seconds > 0 ? m->now + s->lease_seconds * 1000 : FOREVER;
     s->hold_end = s->lease_seconds > 0 ? m->now + m->max_hold_seconds * 1000 : FOREVER;
     s->is_collected = !r->from_queue;
@@ -431,6 +432,7 @@ static ModelAnswer renew_lease(Model *m, const ModelCommand *c) {
         return a;
     if (c->lease_seconds > s->lease_seconds)
         s->lease_seconds = c->lease_seconds;
+    s->is_asked_known |= c->lease_seconds == MODEL_NONE;
     renew(m, s, c->lease_seconds);
     return a;
 }
@@ -440,7 +442,8 @@ bool model_renew(Model *m, const ModelCommand *c) {
     if (r == NULL || r->state != REQUEST_LIVE || r->generation != c->generation)
         return false;
     ModelStack *s = &m->stacks[r->stack];
-    if (s->lease_seconds == 0 || !s->is_collected || c->lease_seconds > s->lease_seconds)
+    bool is_known = c->lease_seconds != MODEL_NONE || s->is_asked_known;
+    if (s->lease_seconds == 0 || !s->is_collected || !is_known || c->lease_seconds > s->lease_seconds)
         return false;
     renew(m, s, c->lease_seconds);
     return true;
@@ -449,8 +452,10 @@ bool model_renew(Model *m, const ModelCommand *c) {
 static ModelAnswer release_stack(Model *m, const ModelCommand *c) {
     ModelRequest *r;
     ModelAnswer a = find_held(m, c, &r);
+    const ModelStack *s = &m->stacks[c->stack];
     bool is_over = r != NULL && r->state == REQUEST_OVER;
-    if (a.outcome == OUTCOME_DONE && !is_over && m->stacks[c->stack].ticket != 0)
+    bool is_theirs = c->ticket != 0 || s->is_collected; /* who speaks by name has not heard of another's new grant */
+    if (a.outcome == OUTCOME_DONE && !is_over && s->ticket != 0 && is_theirs)
         end(m, c->stack, c->outcome, WHY_RELEASED, c->ticket != 0, false);
     return a;
 }
@@ -464,7 +469,7 @@ static ModelAnswer deploy(Model *m, const ModelCommand *c) {
     if (a.outcome == OUTCOME_DONE) {
         s->commit = c->commit;
         s->is_unknown = false;
-        s->is_collected |= s->ticket != 0;
+        s->is_collected |= c->ticket != 0;
     }
     return a;
 }
@@ -677,7 +682,7 @@ void model_restart(Model *m) {
         ModelStack *s = &m->stacks[n];
         s->due_told = -FOREVER;
         if (s->ticket != 0 && s->lease_seconds > 0) {
-            s->asked_seconds = s->lease_seconds;
+            s->is_asked_known = false;
             s->lease_end = s->lease_seconds * INT64_C(1000);
             s->hold_end = highest(m->max_hold_seconds, s->lease_seconds) * 1000;
         }

@@ -24,6 +24,7 @@ typedef struct ModelStack {
     int64_t granted_in; /* that batch: what it had left is known only after it */
     int purpose;
     int lease_seconds, asked_seconds; /* the longest it was asked for with, and the first; 0: plain */
+    bool is_asked_known;              /* that first one, without a look at its request */
     bool is_collected;
     struct {
         int branch;

@@ -401,17 +401,21 @@ static void note_life(Schedule *s, const ModelCommand *c, const ModelAnswer *a) 
 /* ---- What the service does around a transaction ---- */
 
 /* What a renewal gave counts also where the same transaction ended its lease: its holder was told so. */
-static void publish_renewals(Schedule *s) {
+static void publish_renewals(Schedule *s, const WorkingSet *set) {
     for (size_t i = 0; i < s->command_count; i++) {
         const Command *c = &s->commands[i];
-        if (c->operation == OP_RENEW_LEASE && s->answers[i].outcome == OUTCOME_DONE)
-            watch_renewed(s->watch, c->project, c->lease_ref, c->lease_seconds);
+        if (c->operation != OP_RENEW_LEASE || s->answers[i].outcome != OUTCOME_DONE)
+            continue;
+        const RequestSlot *request = working_set_request((WorkingSet *)set, c->lease_ref.ticket);
+        if (c->lease_seconds == FIELD_ABSENT && request != NULL)
+            watch_asked(s->watch, c->project, c->lease_ref, request->row.lease_seconds);
+        watch_renewed(s->watch, c->project, c->lease_ref, c->lease_seconds);
     }
 }
 
 static void follow(void *arg, const WorkingSet *set) {
     Schedule *s = arg;
-    publish_renewals(s);
+    publish_renewals(s, set);
     assert_int_equal(watch_reserve(s->watch, set->stack_count + set->request_count, 1), 0);
     for (size_t i = 0; i < set->stack_count; i++) {
         const StackSlot *slot = set->stacks[i];

@@ -114,7 +114,11 @@ static void a_waiting_request_names_who_heard_of_it_last(void **state) {
     pass_due(w, unheard);
     assert_false(first_in_line(w).is_heard);
     w->moment.coordinator = HERE;
-    pass_due(w, (Due){.kind = DUE_HEARD, .ticket = queued.lease_ref.ticket});
+    Due heard = {.kind = DUE_HEARD, .ticket = queued.lease_ref.ticket, .heard_at = HERE};
+    pass_due(w, heard);
+    assert_false(first_in_line(w).is_heard);
+    heard.heard_at = THERE;
+    pass_due(w, heard);
     assert_true(first_in_line(w).is_heard);
     assert_int_equal(first_in_line(w).heard_at, HERE);
 }

@@ -158,6 +158,32 @@ static void a_plain_lease_with_a_request_is_released_by_name(void **state) {
     assert_outcome(&answer, OUTCOME_LEASE_LOST);
 }
 
+/* A grant from the queue that its requester has not heard of: whoever speaks of the stack by name means another one. */
+static void what_is_said_by_name_is_not_said_by_who_has_not_heard_of_his_grant(void **state) {
+    World *w = *state;
+    Command bounds = world_command(OP_UPDATE_PROJECT), waits = world_command(OP_REQUEST_STACK);
+    bounds.max_stacks = 1;
+    world_do(w, bounds);
+    world_request(w, "main");
+    waits.request_id = slice_of(ID);
+    waits.if_none = IF_NONE_WAIT;
+    Answer answer = world_do(w, waits);
+    assert_outcome(&answer, OUTCOME_QUEUED);
+    world_release(w, "test-1");
+    assert_false(world_stack(w, "test-1").is_collected);
+    answer = world_deploy(w, "test-1", "c1");
+    assert_outcome(&answer, OUTCOME_DONE);
+    assert_false(world_stack(w, "test-1").is_collected);
+    answer = world_release(w, "test-1"); /* a post step that says it again */
+    assert_outcome(&answer, OUTCOME_DONE);
+    answer = world_do(w, waits);
+    assert_outcome(&answer, OUTCOME_DONE);
+    assert_true(world_stack(w, "test-1").is_collected);
+    answer = world_release(w, "test-1");
+    assert_outcome(&answer, OUTCOME_DONE);
+    assert_int_equal(world_stack(w, "test-1").state, STACK_AVAILABLE);
+}
+
 static void a_secret_of_another_stack_changes_nothing(void **state) {
     World *w = *state;
     Answer first = world_request_bound(w, "main", NULL);
@@ -351,6 +377,7 @@ int main(void) {
         TEST(an_unknown_stack_is_said_to_be_unknown),
         TEST(a_bound_lease_is_opened_by_its_secret_alone),
         TEST(a_plain_lease_with_a_request_is_released_by_name),
+        TEST(what_is_said_by_name_is_not_said_by_who_has_not_heard_of_his_grant),
         TEST(a_secret_of_another_stack_changes_nothing),
         TEST(the_first_release_counts),
         TEST(a_lease_nobody_remembers_is_lost),

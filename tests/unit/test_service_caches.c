@@ -125,6 +125,24 @@ static void use_of_every_key_is_taken_whoever_has_its_place_now(void **state) {
 }
 
 /* What a key says of itself is read twice, behind other keys too: the memory may never show. */
+/* A key that is revoked was used nevertheless. */
+static void use_of_a_key_outlives_its_being_forgotten(void **state) {
+    (void)state;
+    Keys *keys;
+    KnownKey used[4];
+    assert_int_equal(keys_new(&keys, clock_system(), 0), 0);
+    KeyRow one = key_row("00000000000000aa", "shop"), other = key_row("00000000000000bb", "blog");
+    keys_learn(keys, &one, &(ProjectRow){.name = slice_of("shop")});
+    keys_learn(keys, &other, &(ProjectRow){.name = slice_of("blog")});
+    keys_used(keys, "00000000000000aa", 1000);
+    keys_used(keys, "00000000000000bb", 2000);
+    keys_forget(keys, slice_of("00000000000000aa"));
+    keys_forget_project(keys, slice_of("blog"));
+    assert_int_equal(keys_take_used(keys, used, COUNT_OF(used)), 2);
+    assert_int_equal(used[0].last_used_ms + used[1].last_used_ms, 3000);
+    keys = keys_free(keys);
+}
+
 static void a_remembered_key_is_read_as_a_new_one(void **state) {
     (void)state;
     enum { KEYS = 3 * CLAIMS_KEPT }; /* more than there is room for */
@@ -309,6 +327,7 @@ int main(void) {
         cmocka_unit_test(use_of_a_key_is_taken_once),
         cmocka_unit_test(one_wrong_clock_makes_nothing_old),
         cmocka_unit_test(use_of_every_key_is_taken_whoever_has_its_place_now),
+        cmocka_unit_test(use_of_a_key_outlives_its_being_forgotten),
         cmocka_unit_test(a_remembered_key_is_read_as_a_new_one),
         cmocka_unit_test(keys_that_end_alike_are_told_apart),
         cmocka_unit_test(a_malformed_key_stays_malformed),

@@ -60,7 +60,15 @@ static bool renew(World *w, Slice project, LeaseRef lease, int64_t seconds) {
     return true;
 }
 
+/* A lease that was not seen before is granted. */
 static void follow(World *w, StackRow row) {
+    bool is_granted = row.ticket != 0 && watch_left(w->watch, w->project.name, row.ticket, -1) < 0;
+    assert_int_equal(watch_reserve(w->watch, 1, 1), 0);
+    watch_follow_stack(w->watch, &w->project, &row, row.renewals, is_granted);
+}
+
+/* As a start finds it, or another coordinator's grant. */
+static void find(World *w, StackRow row) {
     assert_int_equal(watch_reserve(w->watch, 1, 1), 0);
     watch_follow_stack(w->watch, &w->project, &row, row.renewals, false);
 }
@@ -288,6 +296,18 @@ static void a_renewal_of_no_length_has_the_one_of_the_grant(void **state) {
     assert_int_equal(watch_left(w->watch, w->project.name, 7, 0), 600000);
 }
 
+/* What was granted was perhaps shorter than the longest length that was asked for, which alone is stored. */
+static void a_renewal_of_no_length_is_no_memorys_where_the_grant_was_not_seen(void **state) {
+    World *w = *state;
+    LeaseRef lease = {.ticket = 7, .generation = 1007};
+    find(w, bound(1, 7, 600));
+    assert_false(renew(w, w->project.name, lease, FIELD_ABSENT));
+    watch_asked(w->watch, w->project.name, lease, 60); /* as its request's row says */
+    pass(w, 570000);
+    assert_true(renew(w, w->project.name, lease, FIELD_ABSENT));
+    assert_int_equal(watch_left(w->watch, w->project.name, 7, 0), 60000);
+}
+
 static void after_a_start_quiet_takes_its_whole_time_again(void **state) {
     World *w = *state;
     follow(w, quiet(7, 60, 15)); /* no lease was watched before */
@@ -447,8 +467,26 @@ static void max_hold_ends_no_lease_that_another_coordinator_has_just_renewed(voi
     pass(w, 1000);
     assert_int_equal(due(w), NOTHING);
     assert_int_equal(watch_left(w->watch, w->project.name, 7, -1), 0); /* but nobody is told more here */
+    assert_true(watch_has_lasted(w->watch, w->project.name, 7)); /* so nothing of this one's is counted any more */
     pass(w, 9000);
     assert_int_equal(due(w), DUE_EXPIRED);
+}
+
+/* maxHold is over here and was not there, where its holder was told a whole length: so long the stack rests. */
+static void an_operators_act_leaves_a_holder_what_another_coordinator_told_him(void **state) {
+    World *w = *state;
+    w->project.max_hold_seconds = 15;
+    follow_own(w, 1);
+    pass(w, 9000);
+    follow(w, counted(2));
+    pass(w, 7000);
+    StackRow row = quiet(7, 10, 5);
+    row.renewals = 2;
+    follow(w, row);
+    pass(w, 3000 + 5000 - 1000);
+    assert_int_equal(due(w), NOTHING);
+    pass(w, 1000);
+    assert_int_equal(due(w), DUE_RESTED);
 }
 
 static void what_a_lease_had_left_is_not_known_when_it_was_renewed_elsewhere(void **state) {
@@ -472,6 +510,7 @@ static RequestRow heard_at(int64_t ticket, int64_t coordinator) {
 
 static void a_request_heard_of_elsewhere_is_watched_there(void **state) {
     World *w = *state;
+    watch_speaks(w->watch, THERE);
     follow_request(w, heard_at(5, THERE));
     pass(w, 10 * QUEUE_LIVE_MS);
     assert_int_equal(due(w), NOTHING);
@@ -484,31 +523,62 @@ static void a_request_heard_of_elsewhere_is_watched_there(void **state) {
 
 static void a_coordinator_that_falls_silent_takes_its_requests_with_it(void **state) {
     World *w = *state;
+    watch_speaks(w->watch, THERE);
     follow_request(w, heard_at(5, THERE));
-    watch_silent(w->watch, THERE, true);
+    assert_int_equal(due(w), NOTHING);
+    watch_silent(w->watch, THERE);
     Due unheard = the_due(w);
     assert_int_equal(unheard.kind, DUE_UNHEARD);
     assert_int_equal(unheard.heard_at, THERE);
     watch_speaks(w->watch, THERE); /* before it came about */
     pass(w, 2000);
     assert_int_equal(due(w), NOTHING);
-    watch_silent(w->watch, THERE, true);
+    watch_silent(w->watch, THERE);
     follow_request(w, heard_at(6, THERE)); /* found later */
     pass(w, 1000);
     WatchDue found[4];
     assert_int_equal(watch_due(w->watch, found, 4), 2);
 }
 
-static void requests_of_a_coordinator_that_was_never_heard_count_as_just_heard_of(void **state) {
+static void note_served(void *arg, Slice project, int64_t ticket) {
+    assert_true(slice_equal_text(project, "web"));
+    *(int64_t *)arg = ticket;
+}
+
+static void requests_of_a_coordinator_that_is_gone_count_as_just_heard_of(void **state) {
     World *w = *state;
+    int64_t served = 0;
+    RequestRow passed_over = heard_at(6, THERE);
+    passed_over.is_heard = false;
+    watch_speaks(w->watch, THERE);
     follow_request(w, heard_at(5, THERE));
-    watch_silent(w->watch, THERE, false);
+    follow_request(w, passed_over);
+    watch_gone(w->watch, THERE);
+    Due heard = the_due(w);
+    assert_int_equal(heard.kind, DUE_HEARD);
+    assert_int_equal(heard.ticket, 5); /* the other one was not live before either */
+    assert_int_equal(heard.heard_at, THERE);
+    /* That did not come about, or another coordinator wrote to the project meanwhile. */
+    watch_reread(w->watch, (Slice)SLICE_ABSENT);
+    follow_request(w, heard_at(5, THERE));
+    watch_reread_end(w->watch, note_served, &served);
+    pass(w, 1000);
     assert_int_equal(due(w), DUE_HEARD);
     follow_request(w, heard_at(5, HERE));
     pass(w, QUEUE_LIVE_MS - 1000);
     assert_int_equal(due(w), NOTHING);
     pass(w, 1000);
     assert_int_equal(due(w), DUE_UNHEARD);
+}
+
+/* Its row was pruned before its requests were passed over; or it began just now. */
+static void requests_of_a_coordinator_nobody_knows_count_as_just_heard_of(void **state) {
+    World *w = *state;
+    follow_request(w, heard_at(5, THERE));
+    assert_int_equal(due(w), DUE_HEARD);
+    watch_speaks(w->watch, THERE);
+    pass(w, 1000);
+    assert_int_equal(due(w), NOTHING);
 }
 
 static void who_is_parked_here_is_heard_of_whatever_others_thought(void **state) {
@@ -523,11 +593,6 @@ static void who_is_parked_here_is_heard_of_whatever_others_thought(void **state)
     pass(w, 10 * QUEUE_LIVE_MS);
     assert_int_equal(due(w), NOTHING);
     assert_true(watch_parked(w->watch, w->project.name, 5, -1));
-}
-
-static void note_served(void *arg, Slice project, int64_t ticket) {
-    assert_true(slice_equal_text(project, "web"));
-    *(int64_t *)arg = ticket;
 }
 
 static void what_a_reading_does_not_find_is_over(void **state) {
@@ -608,6 +673,7 @@ int main(void) {
         TEST(a_joined_lease_rests_its_whole_time_whoever_is_told),
         TEST(a_lease_that_was_never_watched_rests_its_whole_time),
         TEST(a_renewal_of_no_length_has_the_one_of_the_grant),
+        TEST(a_renewal_of_no_length_is_no_memorys_where_the_grant_was_not_seen),
         TEST(after_a_start_quiet_takes_its_whole_time_again),
         TEST(a_queued_request_is_heard_of_or_passed_over_or_abandoned),
         TEST(a_parked_request_is_live_until_its_last_connection_hangs_up),
@@ -617,10 +683,12 @@ int main(void) {
         TEST_AMONG(a_count_raised_elsewhere_begins_the_watch_anew),
         TEST_AMONG(a_renewal_here_shows_one_that_was_elsewhere),
         TEST_AMONG(max_hold_ends_no_lease_that_another_coordinator_has_just_renewed),
+        TEST_AMONG(an_operators_act_leaves_a_holder_what_another_coordinator_told_him),
         TEST_AMONG(what_a_lease_had_left_is_not_known_when_it_was_renewed_elsewhere),
         TEST_AMONG(a_request_heard_of_elsewhere_is_watched_there),
         TEST_AMONG(a_coordinator_that_falls_silent_takes_its_requests_with_it),
-        TEST_AMONG(requests_of_a_coordinator_that_was_never_heard_count_as_just_heard_of),
+        TEST_AMONG(requests_of_a_coordinator_that_is_gone_count_as_just_heard_of),
+        TEST_AMONG(requests_of_a_coordinator_nobody_knows_count_as_just_heard_of),
         TEST_AMONG(who_is_parked_here_is_heard_of_whatever_others_thought),
         TEST_AMONG(what_a_reading_does_not_find_is_over),
         TEST_AMONG(who_reads_all_projects_anew_watches_their_leases_anew),
