@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "agent/commit.h"
 #include "agent/dotenv.h"
 #include "agent/limits.h"
 #include "agent/line.h"
@@ -103,10 +104,11 @@ static int choose_branch(const Agent *agent, Grant *grant) {
 
 static int choose_commit(const Agent *agent, Grant *grant) {
     Slice commit = slice_of(agent->options->commit);
-    if (slice_is_absent(commit) && grant->worktree.commit[0] != '\0')
+    bool is_named = !slice_is_absent(commit);
+    if (!is_named && grant->worktree.commit[0] != '\0')
         commit = slice_of(grant->worktree.commit);
     grant->state.commit = commit;
-    return slice_is_absent(commit) ? 0 : check_text(agent, commit, COMMIT_MAX, rule_commit, "commit", "--commit");
+    return is_named ? commit_check(agent, commit) : 0;
 }
 
 static int cannot_write_dotenv(const Agent *agent, int error) {

@@ -17,7 +17,7 @@ static const Option common[] = {
      .offset = offsetof(AgentOptions, urls),
      .doc =
          "Where the coordinator is: http://, https://, tcp://, tls+tcp:// or ipc://. May be given several times; they "
-         "are tried in turn."},
+         "are tried in turn. What is said of a stack that was requested here goes where it was requested."},
     {.environment = "STACK_AGENT_KEY",
      .kind = OPTION_TEXT,
      .offset = offsetof(AgentOptions, key),

@@ -116,7 +116,7 @@ static const char *way_out(Outcome outcome) {
     case OUTCOME_FORBIDDEN:
         return "use a key of this project with a wider scope";
     case OUTCOME_NONE_AVAILABLE:
-        return "`stack-agent list` shows who has the stacks";
+        return "`--wait DURATION` waits in line; `stack-agent list` shows who has the stacks";
     case OUTCOME_QUEUED:
         return "`stack-agent list` shows who has the stacks; more may be allowed with `stack-coordinator project "
                "update NAME --max-stacks N`";

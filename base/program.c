@@ -13,11 +13,12 @@
 
 #define TEXT_MAX ((size_t)1024 * 1024) /* of a help or manual page, or a completion script */
 
-/* Else a file of ours could become descriptor 1 or 2, and what is printed or logged would land in it. */
+/* Else a file of ours could become descriptor 1 or 2, and what is printed or logged would land in it. Nothing can be written
+ * there: what was to be told to a closed descriptor was not told. */
 static void ensure_standard_descriptors(void) {
-    int fd = open("/dev/null", O_RDWR);
+    int fd = open("/dev/null", O_RDONLY);
     while (fd >= 0 && fd <= STDERR_FILENO)
-        fd = open("/dev/null", O_RDWR);
+        fd = open("/dev/null", O_RDONLY);
     closep(&fd);
 }
 

@@ -271,7 +271,7 @@ void view_events(const json_t *events, const ViewStyle *style, Buffer *out) {
         {"COMMIT", "commit", make_commit, COLOUR_NONE},
         {"BY", NULL, make_event_remarks, COLOUR_NONE},
     };
-    render(columns, COUNT_OF(columns), "nothing happened in the last 90 days\n", events, style, out);
+    render(columns, COUNT_OF(columns), "nothing is known of the last 90 days\n", events, style, out);
 }
 
 void view_projects(const json_t *projects, const ViewStyle *style, Buffer *out) {

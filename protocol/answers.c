@@ -23,7 +23,7 @@
 /* clang-format on */
 
 #define WORD_MAX 64
-#define DETAIL_MAX 1024
+#define DETAIL_MAX 2048 /* a sentence, and an operator's reason in it */
 #define SECRET_MAX KEY_TEXT_MAX
 
 /* ---- grants ---- */

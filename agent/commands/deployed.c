@@ -2,12 +2,12 @@
 #include <string.h>
 
 #include "agent/command.h"
+#include "agent/commit.h"
 #include "agent/lease_choice.h"
 #include "agent/limits.h"
 #include "agent/print.h"
 #include "agent/session.h"
 #include "agent/worktree.h"
-#include "protocol/rules.h"
 
 /* --commit, else the worktree's HEAD, now: the checkout may have moved on since the request. */
 static int choose_commit(const Agent *agent, Worktree *worktree, Slice *commit) {
@@ -16,12 +16,8 @@ static int choose_commit(const Agent *agent, Worktree *worktree, Slice *commit) 
     arena_init(&texts);
     buffer_init(&reason, REASON_MAX);
     *commit = slice_of(agent->options->commit);
-    if (!slice_is_absent(*commit)) {
-        const char *wrong = commit->len > COMMIT_MAX            ? "is too long"
-                            : slice_equal_text(*commit, "HEAD") ? "is to be a hash: leave it out for HEAD's"
-                                                                : rule_commit(*commit);
-        return wrong != NULL ? agent_fail(agent, EX_USAGE, "the commit of --commit %s", wrong) : 0;
-    }
+    if (!slice_is_absent(*commit))
+        return commit_check(agent, *commit);
     CiJob job;
     int r = ci_read(agent->environ_get, &texts, &job);
     if (r == 0)

@@ -124,7 +124,9 @@ const char *head_read(struct MHD_Connection *mhd, const char *version, Head *out
         scan.problem = "The request has several keys.";
     if (scan.problem != NULL)
         return scan.problem;
-    scan.head.credential = scan.api_keys > 0 ? slice_trimmed(scan.api_key) : bearer_token(scan.authorization);
+    scan.head.credential = slice_trimmed(scan.api_key);
+    if (scan.head.credential.len == 0)
+        scan.head.credential = bearer_token(scan.authorization);
     *out = scan.head;
     return NULL;
 }

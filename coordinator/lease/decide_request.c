@@ -31,10 +31,8 @@ static int refuse_full(Task *t) {
                       : arena_printf(t->set->arena, ", and %" PRId64 " requests wait", project->queued_count);
     return task_refuse(t, OUTCOME_NONE_AVAILABLE, NULL,
                        arena_printf(t->set->arena,
-                                    "none of the project's %" PRId64
-                                    " stacks is free (listStacks says why), its ceiling is %" PRId64
-                                    "%.*s: wait in the queue (waitSeconds), release or restore one, or raise "
-                                    "--max-stacks",
+                                    "no stack is free: the project has %" PRId64 " of at most %" PRId64
+                                    "%.*s; wait in the queue, release or restore one, or let it have more",
                                     project->stack_count, choice_ceiling(project), SLICE_PRINT(queue)));
 }
 

@@ -186,8 +186,10 @@ static int find_stack_of(Task *t, const RequestRow *row, StackSlot **out) {
 }
 
 int refuse_forgotten(Task *t) {
-    return task_refuse(t, OUTCOME_LEASE_LOST, NULL,
-                       slice_of("this lease ended so long ago that nothing is known of it"));
+    return task_refuse(
+        t, OUTCOME_LEASE_LOST, NULL,
+        slice_of("nothing is known of this lease: it ended more than a day ago, or the coordinator went back "
+                 "to a copy that is older"));
 }
 
 int refuse_taken_back(Task *t, const RequestRow *row) {

@@ -26,7 +26,7 @@ int task_stack_named(Task *t, StackSlot **out) {
         return task_need(t, want);
     if (slot == NULL)
         return task_refuse(t, OUTCOME_UNKNOWN_STACK, "stackName",
-                           arena_printf(set->arena, "project %.*s has no stack %.*s; `list` shows the ones there are",
+                           arena_printf(set->arena, "project %.*s has no stack %.*s: see the list of its stacks",
                                         SLICE_PRINT(set->project_name), SLICE_PRINT(name)));
     *out = slot;
     return DECISION_DONE;

@@ -8,8 +8,11 @@
 
 #include "base/limits.h"
 
+static const Slice unread_store =
+    SLICE_LITERAL("the store cannot be read, so nobody is let in: repeat in a moment; the coordinator's log says why");
 static const Slice no_key =
-    SLICE_LITERAL("no key was sent: give it as `X-API-Key: <key>` or `Authorization: Bearer <key>`");
+    SLICE_LITERAL("no key was sent, or an empty one: give it as `X-API-Key: <key>` or `Authorization: Bearer <key>`, "
+                  "over nng as `auth`");
 static const Slice bad_key = SLICE_LITERAL("this key is not known here: mistyped, revoked, or of another coordinator");
 static const Slice limited_key =
     SLICE_LITERAL("too many failed authentications from this address: wait a little, and check the key");
@@ -21,10 +24,11 @@ static Access refuse(Work *w, Outcome outcome, const char *field, Slice detail) 
     return ACCESS_REFUSED;
 }
 
-/* Failures are counted by address; past the limit they are told as such. */
+/* Failures are counted by address, but for those of who has a good key; past the limit they are told as such. */
 static Access refuse_unauthenticated(const Gate *gate, Work *w, const char *field, Slice detail) {
-    return limiter_failed(gate->limiter, slice_of(w->address)) ? refuse(w, OUTCOME_UNAUTHENTICATED, field, detail)
-                                                               : refuse(w, OUTCOME_RATE_LIMITED, field, limited_key);
+    bool is_within = w->credential == CREDENTIAL_GOOD || limiter_failed(gate->limiter, slice_of(w->address));
+    return is_within ? refuse(w, OUTCOME_UNAUTHENTICATED, field, detail)
+                     : refuse(w, OUTCOME_RATE_LIMITED, field, limited_key);
 }
 
 static Access refuse_key(const Gate *gate, Work *w) {
@@ -48,7 +52,7 @@ static void judge_key(const Gate *gate, Work *w, const KnownKey *known) {
 
 Access access_check_credential(const Gate *gate, Work *w, Slice credential, Slice address) {
     w->key_epoch = keys_epoch(gate->keys);
-    if (slice_is_absent(credential)) {
+    if (credential.len == 0) { /* or empty: a variable that nobody has set */
         w->credential = CREDENTIAL_NONE;
     } else if (claims_read(gate->claims, credential, &w->claim) != 0) {
         w->credential = CREDENTIAL_BAD;
@@ -165,7 +169,7 @@ Access access_resolve_from_store(const Gate *gate, Work *w, Store *store, Arena 
             keys_learn_project(gate->keys, &project);
     }
     if (r != 0 && r != STORE_NOT_FOUND)
-        return refuse(w, OUTCOME_STORE_UNAVAILABLE, NULL, slice_of(store_reason(store)));
+        return refuse(w, OUTCOME_STORE_UNAVAILABLE, NULL, unread_store); /* who asks is not known yet */
     Access access = access_resolve(gate, w);
     /* Still unknown after the store was read: a lease of a project that is not there. */
     return access == ACCESS_ASK_STORE ? refuse_unauthenticated(gate, w, "lease", bad_lease) : access;

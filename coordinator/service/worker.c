@@ -152,7 +152,7 @@ static bool count_up_to(atomic_size_t *count, size_t ceiling) {
 
 bool worker_take_place(Worker *w, Work *work) {
     bool is_ending = (work->row->flags & OPERATION_ENDS_LEASES) != 0, is_stranger = !work->is_resolved;
-    if (is_stranger && !count_up_to(&w->strangers, QUEUE_MAX / 8))
+    if (is_stranger && !count_up_to(&w->strangers, is_ending ? QUEUE_MAX / 4 : QUEUE_MAX / 8))
         return false;
     if (!count_up_to(&w->places, is_ending ? QUEUE_MAX : QUEUE_MAX / 4 * 3)) {
         atomic_fetch_sub(&w->strangers, is_stranger);
@@ -523,8 +523,15 @@ static void save_renewals(Worker *w, Work **pending, size_t *pending_count) {
 }
 
 static bool is_refused(Worker *w, Work *work) {
-    return (!work->is_resolved || access_is_stale(&w->o.gate, work)) &&
-           access_resolve_from_store(&w->o.gate, work, w->o.store, &w->scratch) == ACCESS_REFUSED;
+    if (work->is_resolved && !access_is_stale(&w->o.gate, work))
+        return false;
+    if (access_resolve_from_store(&w->o.gate, work, w->o.store, &w->scratch) != ACCESS_REFUSED)
+        return false;
+    /* Who asks is not told why, before it is known who asks. */
+    bool is_told = atomic_load(&w->is_store_failing) || worker_is_store_away(w);
+    if (work->outcome == OUTCOME_STORE_UNAVAILABLE && !is_told)
+        note_failure(w, STORE_IO, "finding out whose a key is");
+    return true;
 }
 
 static void run_alone(Worker *w, Work *work) {

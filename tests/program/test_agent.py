@@ -117,6 +117,15 @@ def test_a_name_that_cannot_be_printed_is_no_success(job, project):
     assert "leased" not in project.states.values()
 
 
+@pytest.mark.parametrize("words", ["request", "list", "history"])
+def test_nothing_is_told_on_a_closed_stdout(job, project, words):
+    closing = ["sh", "-c", 'exec "$0" "$@" >&-', AGENT, words]
+    done = subprocess.run(closing, cwd=job.worktree, env=job.env, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 70 and done.stderr
+    job.succeeds("release")
+    assert "leased" not in project.states.values()
+
+
 # ---- run ----
 
 
@@ -323,10 +332,14 @@ def test_agents_at_once_get_a_stack_each(daemon, tmp_path, clone):
 
 
 def test_the_commit_that_is_deployed_is_a_hash(job, project):
-    job.succeeds("request")
+    refused = job("request", "--commit", "HEAD")
+    assert refused.returncode == 64 and "leave it out" in refused.stderr
+    job.succeeds("request", "--commit", head(job.worktree))
     refused = job("deployed", "--commit", "HEAD")
     assert refused.returncode == 64 and "leave it out" in refused.stderr
     assert "lastDeployedCommit" not in project.stacks["test-1"]
+    assert job.succeeds("deployed", "--commit", head(job.worktree)).stderr.count("no full hash") == 0
+    assert "no full hash" in job.succeeds("deployed", "--commit", head(job.worktree)[:12]).stderr
 
 
 def test_git_dir_names_the_repository_as_it_does_for_git(job, tmp_path):

@@ -123,6 +123,21 @@ def test_a_full_pool_says_so_at_once(client, more):
     # A refusal is not remembered: the same id may try again later.
 
 
+def test_a_good_key_never_suffers_from_a_neighbours_bad_ones(client, coordinator, key):
+    """Nor does a forged secret beside it, which is an error of the job's and not to be repeated."""
+    secret = client.call("requestStack", {"branch": "b", "requestId": request_id(), "leaseSeconds": 300}).body["lease"][
+        "secret"
+    ]
+    forged = secret[:-1] + ("0" if secret[-1] != "0" else "1")
+    stranger = coordinator.http("no-key-of-anybody")
+    answers = [stranger.call("listStacks").status for _ in range(80)]
+    assert answers[0] == 401 and answers[-1] == 429
+    http = coordinator.http(key)
+    assert http.call("listStacks").status == 200
+    assert http.call("renewLease", {"lease": forged}).status == 401
+    assert http.call("renewLease", {"lease": secret}).status == 200
+
+
 def test_a_refusal_is_not_remembered(client):
     leases = [ask(client, b).body for b in ("a", "b")]
     body = {"branch": "c", "requestId": request_id(), "leaseSeconds": 300}

@@ -117,7 +117,7 @@ static void an_unknown_stack_is_said_to_be_unknown(void **state) {
         command.now = true;
         Answer answer = world_do(w, command);
         assert_outcome(&answer, OUTCOME_UNKNOWN_STACK);
-        assert_slice_is(answer.detail, "project acme has no stack test-9; `list` shows the ones there are");
+        assert_slice_is(answer.detail, "project acme has no stack test-9: see the list of its stacks");
     }
 }
 

@@ -401,7 +401,8 @@ static void a_key_is_taken_from_either_field(void **state) {
         {"X-API-Key: good\r\nAuthorization: Basic Zm9vOmJhcg==\r\n", "good"},
         {"X-API-Key: good\r\nAuthorization: Bearer other\r\n", "good"},
         {"", NULL},
-        {"X-API-Key:\r\n", ""},
+        {"X-API-Key:\r\n", NULL}, /* a variable nobody has set */
+        {"X-API-Key: \r\nAuthorization: Bearer good\r\n", "good"},
         {"Authorization: Basic good\r\n", NULL},
         {"Authorization: Bearergood\r\n", NULL},
         {"Authorization: good\r\n", NULL},
