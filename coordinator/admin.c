@@ -150,7 +150,7 @@ static int build_stack(const Admin *admin, Buffer *body) {
     return 0;
 }
 
-static int build_restore(const Admin *admin, Buffer *body) {
+static int build_change(const Admin *admin, Buffer *body) {
     (void)build_stack(admin, body);
     if (admin->options->is_now) {
         add_name(body, "now");
@@ -161,7 +161,7 @@ static int build_restore(const Admin *admin, Buffer *body) {
 
 static int build_release(const Admin *admin, Buffer *body) {
     static const char *const outcomes[] = {"ok", "dirty", "broken"};
-    (void)build_restore(admin, body);
+    (void)build_change(admin, body);
     add_choice(body, "outcome", outcomes, admin->options->outcome);
     return 0;
 }
@@ -211,8 +211,8 @@ static const struct {
     [VERB_KEY_REVOKE] = {OP_REVOKE_KEY, build_revoked_key},
     [VERB_STACK_LIST] = {OP_LIST_STACKS, build_project_named},
     [VERB_STACK_RELEASE] = {OP_FORCE_RELEASE_STACK, build_release},
-    [VERB_STACK_QUARANTINE] = {OP_QUARANTINE_STACK, build_stack},
-    [VERB_STACK_RESTORE] = {OP_RESTORE_STACK, build_restore},
+    [VERB_STACK_QUARANTINE] = {OP_QUARANTINE_STACK, build_change},
+    [VERB_STACK_RESTORE] = {OP_RESTORE_STACK, build_change},
     [VERB_STACK_NOTE] = {OP_ANNOTATE_STACK, build_note},
     [VERB_QUEUE] = {OP_LIST_QUEUE, build_project_named},
     [VERB_HISTORY] = {OP_LIST_EVENTS, build_history},

@@ -140,7 +140,7 @@ static int serve(const CoordinatorOptions *options, const char *data_dir, const 
 }
 
 static int run(const CoordinatorOptions *options, const Parsed *parsed, const CoordinatorDeps *outside) {
-    OWN(freep) char *data_dir = options_data_dir(options, program_environment);
+    OWN(freep) char *data_dir = options_data_dir(options, geteuid(), program_environment);
     if (data_dir == NULL)
         return usage("there is no home folder to keep data in: say where with --data");
     if (parsed->verb->id == VERB_SERVE)

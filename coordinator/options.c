@@ -162,9 +162,8 @@ static const Option update_options[] = {
 };
 static const Option json_options[] = {ROW_JSON};
 static const Option key_options[] = {ROW_SCOPE, ROW_LABEL, ROW_JSON};
-static const Option change_options[] = {ROW_REASON, ROW_JSON};
-static const Option restore_options[] = {ROW_NOW("Do not wait until whoever had it before must have stopped."),
-                                         ROW_REASON, ROW_JSON};
+static const Option change_options[] = {ROW_NOW("Do not wait until whoever had it before must have stopped."),
+                                        ROW_REASON, ROW_JSON};
 static const Option release_options[] = {
     ROW_NOW("Lend it out again at once, whatever its holder is doing."),
     {.flag = "--outcome",
@@ -294,7 +293,7 @@ static const Verb verbs[VERB_COUNT] = {
     [VERB_STACK_RESTORE] = {.id = VERB_STACK_RESTORE,
                             .path = "stack restore",
                             ARGUMENTS("PROJECT STACK", 2, 2),
-                            OPTIONS(restore_options),
+                            OPTIONS(change_options),
                             .summary = "Put a quarantined or dirty stack back into use.",
                             .details = "One that rests, because its lease was lost or ended by an operator, goes on "
                                        "resting, unless --now is given."},
@@ -368,10 +367,10 @@ const Program coordinator_program = {
     .common_count = COUNT_OF(common),
 };
 
-char *options_data_dir(const CoordinatorOptions *options, const char *(*environ_get)(const char *)) {
+char *options_data_dir(const CoordinatorOptions *options, uid_t user, const char *(*environ_get)(const char *)) {
     if (options->data != NULL)
         return strdup(options->data);
-    if (geteuid() == 0)
+    if (user == 0)
         return strdup(ROOT_DATA_DIR);
     const char *state = environ_get("XDG_STATE_HOME");
     const char *home = environ_get("HOME");

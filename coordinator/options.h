@@ -57,6 +57,7 @@ extern const Program coordinator_program;
 extern const char *const option_switches[]; /* of CoordinatorOptions.cleaning */
 extern const char *const option_scopes[];   /* names of CoordinatorOptions.scope, NULL-terminated */
 
-/* The data folder: what --data says, else /var/lib/stack-coordinator for root and the XDG state folder for others. A
- * malloc'd path; NULL: memory is short, or there is no home to put it in. */
-char *options_data_dir(const CoordinatorOptions *options, const char *(*environ_get)(const char *)) MUST_USE;
+/* The data folder: what --data says, else /var/lib/stack-coordinator for root and the XDG state folder for other
+ * users. A malloc'd path; NULL: memory is short, or there is no home to put it in. */
+char *options_data_dir(const CoordinatorOptions *options, uid_t user, const char *(*environ_get)(const char *))
+    MUST_USE;

@@ -172,13 +172,6 @@ const FieldTable list_events_command = TABLE("ListEvents", list_events_rows);
 
 static const Field change_stack_rows[] = {
     STACK_NAME(.is_required = true, .doc = "Which stack"),
-    REASON,
-    WHOSE_PROJECT,
-};
-const FieldTable change_stack_command = TABLE("ChangeStack", change_stack_rows);
-
-static const Field restore_stack_rows[] = {
-    STACK_NAME(.is_required = true, .doc = "Which stack"),
     {.name = "now",
      .kind = FIELD_BOOLEAN,
      .offset = offsetof(Command, now),
@@ -186,7 +179,7 @@ static const Field restore_stack_rows[] = {
     REASON,
     WHOSE_PROJECT,
 };
-const FieldTable restore_stack_command = TABLE("RestoreStack", restore_stack_rows);
+const FieldTable change_stack_command = TABLE("ChangeStack", change_stack_rows);
 
 static const Field annotate_stack_rows[] = {
     STACK_NAME(.is_required = true, .doc = "Which stack"),

@@ -72,7 +72,7 @@ static const OperationRow operations[OP_COUNT] = {
                              "until its holder has "
                              "stopped. Refused of a retiring stack."},
     [OP_RESTORE_STACK] =
-        {"restoreStack", "POST", SCOPE_OPERATOR, OPERATION_NAMES_PROJECT, &restore_stack_command, &message_answer,
+        {"restoreStack", "POST", SCOPE_OPERATOR, OPERATION_NAMES_PROJECT, &change_stack_command, &message_answer,
          REFUSALS(OUTCOME_UNKNOWN_STACK, OUTCOME_WRONG_STATE),
          "Puts a quarantined or dirty stack back into use, `now: true` also one that still rests. Refused while it "
          "is leased."},

@@ -326,7 +326,10 @@ ON_NETWORK = {
     ),
     "cancelRequest": Operation({"requestId": CANCELLED_ID}, (200, None), ["requestId"], {"requestId": REQUEST_ID}),
     "quarantineStack": Operation(
-        {"stackName": "test-99"}, (404, "unknown-stack"), ["stackName"], {"stackName": STACK, "reason": NOTE}
+        {"stackName": "test-99"},
+        (404, "unknown-stack"),
+        ["stackName"],
+        {"stackName": STACK, "reason": NOTE, "now": Boolean},
     ),
     "restoreStack": Operation(
         {"stackName": "test-99"},

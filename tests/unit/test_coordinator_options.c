@@ -186,17 +186,16 @@ static void wrong_lines_are_usage_errors(void **state) {
 
 static void the_data_folder_has_a_place_for_everybody(void **state) {
     (void)state;
-    OWN(freep) char *given = options_data_dir(&(CoordinatorOptions){.data = "/given"}, no_environment);
+    static const CoordinatorOptions unnamed = {.data = NULL};
+    OWN(freep) char *given = options_data_dir(&(CoordinatorOptions){.data = "/given"}, 0, no_environment);
+    OWN(freep) char *roots = options_data_dir(&unnamed, 0, xdg_environment);
+    OWN(freep) char *fallback = options_data_dir(&unnamed, 1000, home_environment);
+    OWN(freep) char *xdg = options_data_dir(&unnamed, 1000, xdg_environment);
     assert_string_equal(given, "/given");
-    OWN(freep) char *fallback = options_data_dir(&(CoordinatorOptions){.data = NULL}, home_environment);
-    OWN(freep) char *xdg = options_data_dir(&(CoordinatorOptions){.data = NULL}, xdg_environment);
-    if (geteuid() == 0) {
-        assert_string_equal(fallback, "/var/lib/stack-coordinator");
-        return;
-    }
+    assert_string_equal(roots, "/var/lib/stack-coordinator");
     assert_string_equal(fallback, "/home/me/.local/state/stack-coordinator");
     assert_string_equal(xdg, "/xdg/stack-coordinator");
-    assert_null(options_data_dir(&(CoordinatorOptions){.data = NULL}, no_environment));
+    assert_null(options_data_dir(&unnamed, 1000, no_environment));
 }
 
 int main(void) {

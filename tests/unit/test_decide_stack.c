@@ -125,6 +125,22 @@ static void stacks_are_moved_by_hand(void **state) {
     assert_outcome(&answer, OUTCOME_WRONG_STATE); /* retiring */
 }
 
+/* Else it rests until its holder must have stopped, out of use or not. */
+static void an_operator_in_a_hurry_quarantines_without_rest(void **state) {
+    World *w = *state;
+    for (int now = 0; now < 2; now++) {
+        Answer granted = world_request_bound(w, "main", NULL);
+        Command quarantine = world_command(OP_QUARANTINE_STACK);
+        quarantine.stack_name = granted.stack_name;
+        quarantine.now = now != 0;
+        Answer answer = world_do(w, quarantine);
+        assert_outcome(&answer, OUTCOME_DONE);
+        StackRow row = world_stack(w, now != 0 ? "test-2" : "test-1");
+        assert_int_equal(row.state, STACK_QUARANTINED);
+        assert_int_equal(row.quiet_until_ms != 0, now == 0);
+    }
+}
+
 static void restoring_does_not_tell_what_is_on_it(void **state) {
     World *w = *state;
     Answer granted = world_request_bound(w, "main", NULL);
@@ -169,10 +185,10 @@ static void a_note_is_set_and_cleared_under_any_state(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(the_highest_goes_and_a_leased_one_retires), TEST(one_batch_deletes_one_after_the_other),
-        TEST(deletes_and_requests_in_one_batch),         TEST(stacks_are_moved_by_hand),
-        TEST(restoring_does_not_tell_what_is_on_it),     TEST(quarantined_stacks_count_and_can_be_deleted),
-        TEST(a_note_is_set_and_cleared_under_any_state),
+        TEST(the_highest_goes_and_a_leased_one_retires),   TEST(one_batch_deletes_one_after_the_other),
+        TEST(deletes_and_requests_in_one_batch),           TEST(stacks_are_moved_by_hand),
+        TEST(restoring_does_not_tell_what_is_on_it),       TEST(an_operator_in_a_hurry_quarantines_without_rest),
+        TEST(quarantined_stacks_count_and_can_be_deleted), TEST(a_note_is_set_and_cleared_under_any_state),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
