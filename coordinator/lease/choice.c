@@ -7,8 +7,7 @@ typedef enum Fit { FIT_NOT_FREE, FIT_OTHER_BRANCH, FIT_BRANCH, FIT_COMMIT } Fit;
 
 static Fit fit_of(const StackSlot *slot, Slice branch, Slice commit) {
     const StackRow *row = &slot->row;
-    if (row->state != STACK_AVAILABLE || row->quiet_until_ms != 0 || slot->change == ROW_DELETED ||
-        slot->change == ROW_VOID)
+    if (!is_free(row) || slot->change == ROW_DELETED || slot->change == ROW_VOID)
         return FIT_NOT_FREE;
     if (!slice_equal(row->branch, branch))
         return FIT_OTHER_BRANCH;

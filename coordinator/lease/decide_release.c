@@ -134,11 +134,11 @@ static int find_deployable(Task *t, StackSlot **out) {
     const StackRow *row = &stack->row;
     if (is_bound(row))
         return refuse_without_lease(t, row);
-    if (!is_leased(row) && (row->state != STACK_AVAILABLE || row->quiet_until_ms != 0))
+    if (!is_leased(row) && !is_free(row))
         return task_refuse(t, OUTCOME_WRONG_STATE, "stackName",
                            arena_printf(t->set->arena, "stack %.*s is %s: request it first, then say what was deployed",
                                         SLICE_PRINT(row->name),
-                                        row->quiet_until_ms != 0 ? "quiet" : stack_state_name(row->state)));
+                                        is_quiet(row) ? "quiet" : stack_state_name(row->state)));
     *out = stack;
     return DECISION_DONE;
 }

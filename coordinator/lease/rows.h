@@ -62,6 +62,21 @@ typedef struct StackRow {
     int64_t clean_failures; /* in a row */
 } StackRow;
 
+static inline bool is_leased(const StackRow *row) {
+    return row->ticket != 0;
+}
+/* Only its secret, or cancelRequest with its requestId, ends a bound lease. */
+static inline bool is_bound(const StackRow *row) {
+    return row->ticket != 0 && row->lease_seconds > 0;
+}
+static inline bool is_quiet(const StackRow *row) {
+    return row->quiet_until_ms != 0;
+}
+/* A request may get it now. */
+static inline bool is_free(const StackRow *row) {
+    return row->state == STACK_AVAILABLE && !is_quiet(row);
+}
+
 /* The number that a stack's name ends in, which is its row's: prefixes end in no digit. 0: it is no stack's name. */
 int64_t stack_number_of(Slice name);
 
@@ -104,6 +119,11 @@ typedef struct RequestRow {
     Slice ended_reason; /* an operator's; absent: none was given */
     int outcome;        /* ReleaseOutcome of a release */
 } RequestRow;
+
+/* It is live in the queue, and counts in `position`. */
+static inline bool is_waiting(const RequestRow *row) {
+    return row->state == REQUEST_QUEUED && row->is_heard;
+}
 
 typedef struct KeyRow {
     Slice id, project; /* ids are unique over all projects */

@@ -42,20 +42,6 @@ int task_say(Task *t, Slice message) MUST_USE;
 Slice task_date(Task *t, int64_t wall_ms);
 
 /* Live: the queue may serve it. */
-static inline bool is_waiting(const RequestRow *row) {
-    return row->state == REQUEST_QUEUED && row->is_heard;
-}
-static inline bool is_quiet(const StackRow *row) {
-    return row->quiet_until_ms != 0;
-}
-static inline bool is_leased(const StackRow *row) {
-    return row->ticket != 0;
-}
-/* Only its secret, or cancelRequest with its requestId, ends a bound lease. */
-static inline bool is_bound(const StackRow *row) {
-    return row->ticket != 0 && row->lease_seconds > 0;
-}
-
 /* One function each for what a command needs at first and for what it does: the rows of decide.c's table. */
 int want_request_stack(WorkingSet *set, const Command *command) MUST_USE;
 int want_request(WorkingSet *set, const Command *command) MUST_USE;

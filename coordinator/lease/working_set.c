@@ -328,8 +328,7 @@ int working_set_put_request(WorkingSet *set, const RequestRow *row) {
     if (working_set_request(set, row->ticket) != NULL)
         return 0;
     RequestSlot *slot;
-    bool was_waiting = row->state == REQUEST_QUEUED && row->is_heard;
-    return append_request(set, &(RequestSlot){.row = *row, .was_waiting = was_waiting, .change = ROW_CLEAN}, &slot);
+    return append_request(set, &(RequestSlot){.row = *row, .was_waiting = is_waiting(row), .change = ROW_CLEAN}, &slot);
 }
 
 int working_set_add_request(WorkingSet *set, const RequestRow *row, RequestSlot **out) {

@@ -47,10 +47,7 @@ static int stack_row(void *arg, const StackRow *row) {
         return RENDER_CUT;
     char id[24];
     (void)snprintf(id, sizeof id, "%lld", (long long)row->ticket);
-    bool is_leased = row->ticket != 0;
-    bool is_quiet = row->quiet_until_ms != 0;
-    bool is_bound = is_leased && row->lease_seconds > 0;
-    int64_t left = is_bound ? watch_left(r->watch, r->project, row->ticket, row->lease_seconds * 1000) : 0;
+    int64_t left = is_bound(row) ? watch_left(r->watch, r->project, row->ticket, row->lease_seconds * 1000) : 0;
     StackItem item = {
         .number = row->number,
         .created_ms = row->created_ms,
@@ -63,13 +60,13 @@ static int stack_row(void *arg, const StackRow *row) {
         .last_deployed_commit = row->is_content_unknown ? SLICE_ABSENT : row->last_commit,
         .url = row->url,
         .note = row->note,
-        .is_available = row->state == STACK_AVAILABLE && !is_quiet,
-        .is_quiet = is_quiet,
-        .has_lease = is_leased,
+        .is_available = is_free(row),
+        .is_quiet = is_quiet(row),
+        .has_lease = is_leased(row),
         .lease = {.id = slice_of(id),
                   .generation = row->generation,
                   .since_ms = row->since_ms,
-                  .expires_ms = is_bound ? r->wall_ms + left : FIELD_ABSENT,
+                  .expires_ms = is_bound(row) ? r->wall_ms + left : FIELD_ABSENT,
                   .holder_json = row->holder_json},
     };
     r->last = row->number;

@@ -497,9 +497,9 @@ void watch_follow_stack(Watch *w, const ProjectRow *project, const StackRow *row
                         bool is_granted) {
     Entry *e = find(w, project->name, KIND_LEASE, row->number);
     bool is_gone = row->state == STACK_GONE;
-    if (!is_gone && row->ticket != 0 && (row->lease_seconds > 0 || !row->is_collected))
+    if (!is_gone && is_leased(row) && (is_bound(row) || !row->is_collected))
         follow_lease(w, project, row, loaded_renewals, is_granted, e);
-    else if (!is_gone && row->ticket == 0 && row->quiet_until_ms != 0)
+    else if (!is_gone && !is_leased(row) && is_quiet(row))
         follow_quiet(w, project, row, is_granted, e);
     else
         drop(w, e);

@@ -60,10 +60,6 @@ static int order_in_queue(const TreapNode *a, const TreapNode *b) {
     return compare_numbers(ROW_OF(a, ResidentRequest, in_queue)->ticket, ROW_OF(b, ResidentRequest, in_queue)->ticket);
 }
 
-static bool is_free(const StackRow *row) {
-    return row->state == STACK_AVAILABLE && row->quiet_until_ms == 0;
-}
-
 void resident_enter_stack(ResidentProject *p, ResidentStack *s) {
     const StackRow *row = &s->row;
     treap_insert(&p->by_number, &s->by_number);
@@ -72,7 +68,7 @@ void resident_enter_stack(ResidentProject *p, ResidentStack *s) {
         treap_insert(&p->free_oldest, &s->by_age);
         if (!row->is_content_unknown && !slice_is_absent(row->last_commit))
             treap_insert(&p->free_at_commit, &s->free_at_commit);
-    } else if (row->state == STACK_DIRTY && row->quiet_until_ms == 0) {
+    } else if (row->state == STACK_DIRTY && !is_quiet(row)) {
         treap_insert(&p->dirty_oldest, &s->by_age);
     }
 }
@@ -88,7 +84,7 @@ void resident_enter_request(ResidentProject *p, ResidentRequest *r) {
     treap_insert(&p->by_ticket, &r->by_ticket);
     if (!slice_is_absent(r->row.request_id))
         treap_insert(&p->by_request_id, &r->by_id);
-    if (r->row.state == REQUEST_QUEUED && r->row.is_heard)
+    if (is_waiting(&r->row))
         treap_insert(&p->queues[r->row.purpose], &r->in_queue);
 }
 

@@ -17,7 +17,7 @@ static int64_t highest(int64_t a, int64_t b) {
 
 /* ---- Which stack ---- */
 
-static bool is_free(const ModelStack *s) {
+static bool is_to_be_had(const ModelStack *s) {
     return s->exists && s->state == STACK_AVAILABLE && !s->is_quiet;
 }
 
@@ -33,21 +33,21 @@ static int choose(const Model *m, int branch, int commit) {
     int best = 0;
     for (int n = 1; n < MODEL_STACKS && commit != MODEL_NONE; n++) {
         const ModelStack *s = &m->stacks[n];
-        if (is_free(s) && s->branch == branch && !s->is_unknown && s->commit == commit &&
+        if (is_to_be_had(s) && s->branch == branch && !s->is_unknown && s->commit == commit &&
             (best == 0 || s->requested > m->stacks[best].requested))
             best = n;
     }
     for (int n = 1; n < MODEL_STACKS && best == 0; n++) {
-        bool is_last = is_free(&m->stacks[n]) && m->stacks[n].branch == branch;
+        bool is_last = is_to_be_had(&m->stacks[n]) && m->stacks[n].branch == branch;
         for (int k = 1; k < MODEL_STACKS; k++)
-            is_last = is_last && !(is_free(&m->stacks[k]) && m->stacks[k].branch == branch &&
+            is_last = is_last && !(is_to_be_had(&m->stacks[k]) && m->stacks[k].branch == branch &&
                                    m->stacks[k].requested > m->stacks[n].requested);
         best = is_last ? n : 0;
     }
     for (int n = 1; n < MODEL_STACKS && best == 0; n++) {
-        bool is_first = is_free(&m->stacks[n]);
+        bool is_first = is_to_be_had(&m->stacks[n]);
         for (int k = 1; k < MODEL_STACKS; k++)
-            is_first = is_first && !(is_free(&m->stacks[k]) && m->stacks[k].requested < m->stacks[n].requested);
+            is_first = is_first && !(is_to_be_had(&m->stacks[k]) && m->stacks[k].requested < m->stacks[n].requested);
         best = is_first ? n : 0;
     }
     for (int n = 1; n < MODEL_STACKS && best == 0 && count_stacks(m) < m->max_stacks; n++)
