@@ -31,6 +31,7 @@ static CommandFunction *const commands[VERB_COUNT] = {
 };
 
 static int run(const AgentOptions *options, const Parsed *parsed) {
+    bool is_told_in_lines = options->is_json && parsed->verb->takes_command; /* stdout is the command's */
     const Agent agent = {
         .options = options,
         .arguments = parsed->arguments,
@@ -38,7 +39,7 @@ static int run(const AgentOptions *options, const Parsed *parsed) {
         .environ_get = program_environment,
         .log = {.fd = STDERR_FILENO,
                 .level = (LogLevel)options->log_level,
-                .style = LOG_PLAIN,
+                .style = is_told_in_lines ? LOG_JSON : LOG_PLAIN,
                 .clock = clock_system(),
                 .name = agent_program.name},
         .clock = clock_system(),

@@ -61,6 +61,9 @@ static const Option common[] = {
 /* clang-format off */
 #define ROW_JSON \
     {.flag = "--json", .kind = OPTION_FLAG, .offset = offsetof(AgentOptions, is_json), .doc = "Print one JSON object."}
+#define ROW_JSON_LINES \
+    {.flag = "--json", .kind = OPTION_FLAG, .offset = offsetof(AgentOptions, is_json), \
+     .doc = "Say what happens as lines of JSON. They go to stderr: stdout is the command's."}
 #define ROW_BRANCH \
     {.flag = "--branch", .argument = "NAME", .environment = "STACK_AGENT_BRANCH", .kind = OPTION_TEXT, \
      .offset = offsetof(AgentOptions, branch), \
@@ -91,7 +94,7 @@ static const Option common[] = {
 
 static const Option request_options[] = {ROW_BRANCH, ROW_COMMIT,      ROW_LEASE,  ROW_WAIT,
                                          ROW_WATCH,  ROW_HOLDER_NOTE, ROW_DOTENV, ROW_JSON};
-static const Option run_options[] = {ROW_BRANCH, ROW_COMMIT, ROW_LEASE, ROW_WAIT, ROW_HOLDER_NOTE};
+static const Option run_options[] = {ROW_BRANCH, ROW_COMMIT, ROW_LEASE, ROW_WAIT, ROW_HOLDER_NOTE, ROW_JSON_LINES};
 
 static const Option github_options[] = {ROW_WATCH};
 
@@ -119,6 +122,7 @@ static const Option clean_options[] = {
     ROW_LEASE,
     ROW_WAIT,
     ROW_HOLDER_NOTE,
+    ROW_JSON_LINES,
 };
 
 static const Option hand_over_options[] = {
@@ -131,6 +135,7 @@ static const Option hand_over_options[] = {
      .min = LEASE_SECONDS_MIN,
      .max = LEASE_SECONDS_MAX,
      .doc = "How long the stack stays ours without a job that renews: the next one has to `join` within it."},
+    ROW_JSON,
 };
 
 static const Option deployed_options[] = {
@@ -141,6 +146,7 @@ static const Option deployed_options[] = {
      .kind = OPTION_TEXT,
      .offset = offsetof(AgentOptions, stack_url),
      .doc = "Where the deployed stack answers, for those who look at the list."},
+    ROW_JSON,
 };
 
 static const Option changed_options[] = {
@@ -181,6 +187,7 @@ static const Option release_options[] = {
      .offset = offsetof(AgentOptions, is_joined_too),
      .doc = "Release the stack of another job's request too, for all who use it. Without this a job that only joined "
             "leaves it to them."},
+    ROW_JSON,
 };
 
 static const Option list_options[] = {ROW_JSON};

@@ -1,4 +1,5 @@
 /* deployed: this commit is on the stack now. */
+#include <errno.h>
 #include <string.h>
 
 #include "agent/command.h"
@@ -62,6 +63,14 @@ static void note_deployed(LeaseState *lease, const void *arg) {
     lease->is_deploy_needed = false;
 }
 
+/* For programs: {"stackName", "commit", "url"}. */
+static int print_deployed(const Agent *agent, const LeaseState *lease, Slice commit) {
+    OWN(json_decrefp)
+    json_t *json = json_pack("{s:s%, s:s%, s:s*}", "stackName", lease->stack.ptr, lease->stack.len, "commit",
+                             commit.ptr, commit.len, "url", agent->options->stack_url);
+    return json != NULL ? print_json(agent, json) : -ENOMEM;
+}
+
 static int deploy(const Agent *agent, const StateFolder *folder, const LeaseState *lease) {
     OWN(worktree_deinit) Worktree worktree = {.branch = NULL};
     OWN(buffer_deinit) Buffer reason;
@@ -79,7 +88,7 @@ static int deploy(const Agent *agent, const StateFolder *folder, const LeaseStat
                   r < 0            ? strerror(-r)
                   : reason.len > 0 ? buffer_text(&reason)
                                    : "the lease's file is gone");
-    return 0;
+    return agent->options->is_json ? print_deployed(agent, lease, commit) : 0;
 }
 
 int command_deployed(const Agent *agent) {

@@ -1,9 +1,11 @@
 /* hand-over: the stack stays leased for the jobs that join it, and this one has nothing to do with it any more. */
+#include <errno.h>
 #include <string.h>
 
 #include "agent/command.h"
 #include "agent/lease_choice.h"
 #include "agent/limits.h"
+#include "agent/print.h"
 #include "agent/renewal.h"
 
 static int hold(const Agent *agent, const LeaseState *lease, Reply *reply) {
@@ -13,6 +15,14 @@ static int hold(const Agent *agent, const LeaseState *lease, Reply *reply) {
         r = renewal_call(&session, lease->secret, agent->options->hold_seconds,
                          (SessionLimits){.within_ms = CALL_MS, .cancel_fd = -1}, reply);
     return r;
+}
+
+/* For programs: {"stackName", "requestId", "expiresInSeconds"}. */
+static int print_held(const Agent *agent, const LeaseState *lease, int64_t seconds) {
+    OWN(json_decrefp)
+    json_t *json = json_pack("{s:s%, s:s%, s:I}", "stackName", lease->stack.ptr, lease->stack.len, "requestId",
+                             lease->request_id.ptr, lease->request_id.len, "expiresInSeconds", (json_int_t)seconds);
+    return json != NULL ? print_json(agent, json) : -ENOMEM;
 }
 
 int command_hand_over(const Agent *agent) {
@@ -34,8 +44,9 @@ int command_hand_over(const Agent *agent) {
         return agent_fail(agent, EX_SOFTWARE, "%s cannot be changed, so the lease goes on being renewed: %s",
                           folder.path, strerror(-r));
     char span[24];
-    clock_format_span(renewal_seconds(&reply, agent->options->hold_seconds), span);
+    int64_t seconds = renewal_seconds(&reply, agent->options->hold_seconds);
+    clock_format_span(seconds, span);
     agent_say(agent, LOG_INFO, "%.*s is held for %s: jobs that use it `join` the request %.*s",
               SLICE_PRINT(lease->stack), span, SLICE_PRINT(lease->request_id));
-    return 0;
+    return agent->options->is_json ? print_held(agent, lease, seconds) : 0;
 }

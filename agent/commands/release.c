@@ -1,4 +1,5 @@
 /* release: gives back this job's stack, and takes back requests whose answer never came. */
+#include <errno.h>
 #include <string.h>
 
 #include "agent/ci.h"
@@ -12,15 +13,26 @@
 typedef struct Release {
     const Agent *agent;
     Slice name;
-    size_t count; /* leases and requests found */
-    int result;   /* the first exit code that is not 0 */
+    size_t count;  /* leases and requests found */
+    int result;    /* the first exit code that is not 0 */
+    json_t *ended; /* for programs: {"stackName", "outcome"} of each lease, {"requestId"} of a request taken back */
 } Release;
+
+static int note_ended(Release *release, const LeaseState *lease, GiveBack how) {
+    bool is_granted = !slice_is_absent(lease->stack);
+    json_t *item = is_granted ? json_pack("{s:s%, s:s}", "stackName", lease->stack.ptr, lease->stack.len, "outcome",
+                                          release_outcome_names[how.outcome])
+                              : json_pack("{s:s%}", "requestId", lease->request_id.ptr, lease->request_id.len);
+    return json_array_append_new(release->ended, item) == 0 ? 0 : -ENOMEM;
+}
 
 static int end_one(Release *release, const StateFolder *folder, const LeaseState *lease, GiveBack how) {
     int r = give_back(release->agent, folder, lease, how);
     release->count++;
     if (release->result == 0 && r > 0)
         release->result = r;
+    if (r == 0)
+        r = note_ended(release, lease, how);
     return r < 0 ? r : 0;
 }
 
@@ -102,25 +114,36 @@ static int release_abandoned(void *arg, const StateFolder *folder) {
     return r;
 }
 
-static int say_nothing_to_do(const Release *release) {
+static void say_nothing_to_do(const Release *release) {
     OWN(buffer_deinit) Buffer name;
     buffer_init(&name, REASON_MAX);
     print_foreign(&name, release->name);
     agent_say(release->agent, LOG_INFO, "this job has no stack%s%s to give back", name.len > 0 ? " " : "",
               buffer_text(&name));
-    return 0;
+}
+
+static int conclude(const Release *release) {
+    if (release->count == 0)
+        say_nothing_to_do(release);
+    if (!release->agent->options->is_json)
+        return release->result;
+    OWN(json_decrefp) json_t *json = json_pack("{s:O}", "released", release->ended);
+    int r = json != NULL ? print_json(release->agent, json) : -ENOMEM;
+    return release->result != 0 ? release->result : r;
 }
 
 int command_release(const Agent *agent) {
     OWN(state_folder_close) StateFolder folder = STATE_FOLDER_CLOSED;
+    OWN(json_decrefp) json_t *ended = json_array();
     Release release = {.agent = agent,
-                       .name = agent->argument_count > 0 ? slice_of(agent->arguments[0]) : SLICE_ABSENT};
+                       .name = agent->argument_count > 0 ? slice_of(agent->arguments[0]) : SLICE_ABSENT,
+                       .ended = ended};
+    if (ended == NULL)
+        return -ENOMEM;
     int r = state_open(agent, false, &folder);
     if (r == 0 && folder.fd >= 0)
         r = release_own(&release, &folder);
     if (r == 0 && folder.fd >= 0)
         r = state_folder_visit_abandoned(&folder, release_abandoned, &release);
-    if (r != 0)
-        return r;
-    return release.count > 0 ? release.result : say_nothing_to_do(&release);
+    return r != 0 ? r : conclude(&release);
 }

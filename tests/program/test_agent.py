@@ -44,6 +44,29 @@ def test_json_says_all_but_the_secret(job, project):
     assert "sol_" not in json.dumps(said)
 
 
+def test_what_the_other_verbs_did_is_said_to_programs_too(job, project):
+    commit = head(job.worktree)
+    for words in (["deployed"], ["hand-over"], ["check"]):
+        assert job(*words, "--json").returncode == 66
+    assert json.loads(job.succeeds("release", "--json").stdout) == {"released": []}
+    said = job.request()
+    deployed = json.loads(job.succeeds("deployed", "--json", "--stack-url", "https://a.example").stdout)
+    assert deployed == {"stackName": "test-1", "commit": commit, "url": "https://a.example"}
+    released = json.loads(job.succeeds("release", "--json", "--outcome", "dirty").stdout)
+    assert released == {"released": [{"stackName": "test-1", "outcome": "dirty"}]}
+    said = job.request()
+    held = json.loads(job.succeeds("hand-over", "--json", "--hold", "10m").stdout)
+    assert held == {"stackName": "test-1", "requestId": said["requestId"], "expiresInSeconds": held["expiresInSeconds"]}
+    assert 590 <= held["expiresInSeconds"] <= 600
+
+
+def test_a_command_keeps_its_stdout_and_what_happens_is_told_beside_it(job, project):
+    done = job.succeeds("run", "--json", "--", "sh", "-c", "echo from the command")
+    assert done.stdout == "from the command\n"
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert any("test-1 is ours" in line["msg"] for line in lines) and all(line["level"] == "info" for line in lines)
+
+
 def test_a_whole_job(job, project):
     job.succeeds("request")
     job.succeeds("deployed", "--stack-url", "https://test-1.example")
