@@ -42,6 +42,7 @@ typedef struct Entry {
     int64_t lease_end, hold_end, collect_end;
     int64_t renewals;       /* the row's count when it was seen last, or UNKNOWN: whatever it is now is news */
     int64_t promised_end;   /* as far as another coordinator may have told its holder, whatever maxHold says here */
+    bool was_told;          /* it is over, says a row that is not followed yet, and so its holder heard */
     uint64_t changed_in;    /* the commit that collected it, or changed its length */
     int64_t seconds, asked; /* its stored length, and the one it was granted with (FIELD_ABSENT: not known here) */
     /* A quiet stack. */
@@ -448,6 +449,7 @@ static void follow_lease(Watch *w, const ProjectRow *project, const StackRow *ro
         e->hold_end = is_bound ? later(w->now, project->max_hold_seconds) : FOREVER;
         e->collect_end = lowest(w->now + COLLECT_MS, e->lease_end);
         e->promised_end = 0;
+        e->was_told = false;
         e->renewals = loaded_renewals;
     }
     if (is_bound && e->renewals != loaded_renewals)
@@ -476,7 +478,9 @@ static void follow_quiet(Watch *w, const ProjectRow *project, const StackRow *ro
         return;
     }
     int64_t untold_ms = row->quiet_untold_seconds * 1000;
-    if (is_lease_before(e, row, is_granted))
+    if (e != NULL && e->kind == KIND_LEASE && e->was_told && e->ticket == row->quiet_ticket)
+        untold_ms = 0;
+    else if (is_lease_before(e, row, is_granted))
         untold_ms = lowest(untold_ms, highest(lease_ends_at(e) - w->now, 0));
     if (e == NULL)
         e = add(w, project->name, KIND_QUIET, row->number, row->quiet_ticket);
@@ -604,6 +608,9 @@ void watch_told(Watch *w, Slice project, int64_t ticket) {
             return;
         }
     }
+    Entry *lease = find_lease(w, project, ticket);
+    if (lease != NULL)
+        lease->was_told = true; /* another coordinator ended it, and the next look shows that */
 }
 
 void watch_heard(Watch *w, Slice project, int64_t ticket) {

@@ -489,6 +489,20 @@ static void an_operators_act_leaves_a_holder_what_another_coordinator_told_him(v
     assert_int_equal(due(w), DUE_RESTED);
 }
 
+/* Who is told here what another coordinator decided, before this one has looked, need not be waited for either. */
+static void a_holder_may_be_told_before_the_look_that_shows_why(void **state) {
+    World *w = *state;
+    follow_own(w, 1);
+    watch_told(w->watch, w->project.name, 7);
+    StackRow row = quiet(7, 10, 5);
+    row.renewals = 1;
+    follow(w, row);
+    pass(w, 4000);
+    assert_int_equal(due(w), NOTHING);
+    pass(w, 1000);
+    assert_int_equal(due(w), DUE_RESTED);
+}
+
 static void what_a_lease_had_left_is_not_known_when_it_was_renewed_elsewhere(void **state) {
     World *w = *state;
     follow_own(w, 1);
@@ -684,6 +698,7 @@ int main(void) {
         TEST_AMONG(a_renewal_here_shows_one_that_was_elsewhere),
         TEST_AMONG(max_hold_ends_no_lease_that_another_coordinator_has_just_renewed),
         TEST_AMONG(an_operators_act_leaves_a_holder_what_another_coordinator_told_him),
+        TEST_AMONG(a_holder_may_be_told_before_the_look_that_shows_why),
         TEST_AMONG(what_a_lease_had_left_is_not_known_when_it_was_renewed_elsewhere),
         TEST_AMONG(a_request_heard_of_elsewhere_is_watched_there),
         TEST_AMONG(a_coordinator_that_falls_silent_takes_its_requests_with_it),
