@@ -560,8 +560,10 @@ uint64_t watch_changed_in(const Watch *w, Slice project, LeaseRef lease) {
 
 void watch_renewed(Watch *w, Slice project, LeaseRef lease, int64_t seconds) {
     Entry *e = find_lease(w, project, lease.ticket);
-    if (e != NULL && e->is_bound && e->generation == lease.generation)
-        e->lease_end = highest(e->lease_end, later(w->now, seconds != FIELD_ABSENT ? seconds : e->asked));
+    if (e == NULL || !e->is_bound || e->generation != lease.generation)
+        return;
+    int64_t granted = e->asked != FIELD_ABSENT ? e->asked : e->seconds;
+    e->lease_end = highest(e->lease_end, later(w->now, seconds != FIELD_ABSENT ? seconds : granted));
 }
 
 void watch_asked(Watch *w, Slice project, LeaseRef lease, int64_t seconds) {
