@@ -44,17 +44,17 @@
 #define ORIGINAL_BYTES_MAX (256 * 1024 * 1024) /* of the original's table, read as a whole */
 
 /* What the service holds at once. */
-#define BATCH_MAX 256        /* operations of one transaction */
-#define QUEUE_MAX 8192       /* operations waiting for the worker; requests are refused at ¾ */
-#define DECIDE_ROUNDS_MAX 8  /* loads in a row that let nothing be decided: then something is wrong */
-#define WORKS_KEPT 512       /* operations whose memory, 2 KB each, waits for the next ones */
-#define PARKING_BUCKETS 4096 /* for operations that wait */
-#define DUE_MAX 256          /* of what time made due, so much is decided in one transaction */
-#define NEIGHBOURS_MAX 64    /* other coordinators that are watched; what was heard of by more waits longer */
-#define CLAIMS_KEPT 256      /* keys whose hash is remembered: those that are in use */
-#define KEYS_ASIDE_MAX 64    /* keys whose last use waits to be saved, though their place is another's */
-#define KEY_CACHE_MAX 16384  /* keys and projects known without asking the store */
-#define SNAPSHOT_MAX 1024    /* projects whose rendered list is kept */
+#define BATCH_MAX 256                    /* operations of one transaction */
+#define QUEUE_MAX 8192                   /* operations waiting for the worker; requests are refused at ¾ */
+#define DECIDE_ROUNDS_MAX 8              /* loads in a row that let nothing be decided: then something is wrong */
+#define WORKS_KEPT 512                   /* operations whose memory, 2 KB each, waits for the next ones */
+#define PARKING_BUCKETS 4096             /* for operations that wait */
+#define DUE_MAX 256                      /* of what time made due, so much is decided in one transaction */
+#define NEIGHBOURS_MAX 64                /* other coordinators that are watched */
+#define CLAIMS_KEPT 256                  /* keys whose hash is remembered: those that are in use */
+#define KEYS_ASIDE_MAX 64                /* keys whose last use waits to be saved, though their place is another's */
+#define KEY_CACHE_MAX 16384              /* keys and projects known without asking the store */
+#define SNAPSHOT_MAX 1024                /* projects whose rendered list is kept */
 #define SNAPSHOT_BYTES_MAX (1024 * 1024) /* … if it is no longer than this */
 #define LIST_BRIEF_BYTES (32 * 1024)     /* of a list's rows where there is no room for more: then `next` */
 #define LISTS_BYTES_MAX                                                                                                \

@@ -130,10 +130,11 @@ static void hear_all(Neighbours *n, const StoreLook *look) {
         Neighbour *known = find(n, look->beats[i].coordinator);
         if (known != NULL)
             hear(n, known, &look->beats[i], now);
-        else
-            meet(n, &look->beats[i], now);
     }
-    forget_the_gone(n);
+    forget_the_gone(n); /* and so makes room */
+    for (size_t i = 0; i < look->beat_count; i++)
+        if (find(n, look->beats[i].coordinator) == NULL)
+            meet(n, &look->beats[i], now);
 }
 
 /* ---- */
@@ -162,11 +163,11 @@ int neighbours_look(Neighbours *n, int64_t boot_ms) {
         store_clock_set(n->clock, look.wall_ms);
     n->lost_call = look.lost_call;
     n->horizon = 0;
+    hear_all(n, &look); /* first: who they are that heard of what is read */
     if (look.is_all || look.project_count > 0)
         r = read_again(n, &look);
     if (r == 0) {
         n->horizon = look.horizon;
-        hear_all(n, &look);
         n->has_looked = true;
     }
     return r == 0 && boot_ms >= n->count_at_ms ? count(n, boot_ms) : r;

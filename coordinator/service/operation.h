@@ -50,6 +50,7 @@ typedef struct Work {
     bool is_stranger;   /* … got before it was resolved */
     bool is_resolved;   /* who asks is known, the command is ready to be decided */
     bool is_wait_over;  /* a long poll that waited long enough, or may not wait any longer */
+    bool is_again;      /* decided once more, since it was served by the transaction that told it to wait */
     bool is_draining;   /* … because the coordinator goes down */
     int64_t granted_us; /* it waited while its request was granted: since then; 0: it did not */
     struct {

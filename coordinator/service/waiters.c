@@ -40,11 +40,14 @@ bool waiters_keep(Waiters *w, Work *work, int64_t boot_ms) {
     int64_t ticket = work->answered_ref.ticket;
     if (work->outcome != OUTCOME_QUEUED)
         return false;
-    if (!watch_is_queued(w->watch, c->project, ticket)) {
-        make_ready(w, work); /* served by the same transaction that queued it, or heard of it again */
+    bool is_queued = watch_is_queued(w->watch, c->project, ticket);
+    if (!is_queued && !work->is_again) {
+        work->is_again = true; /* served by the same transaction that queued it, or heard of it again */
+        make_ready(w, work);
         return true;
     }
-    if (!operation_may_wait(&work->shown) || !work->shown.may_park || work->is_wait_over || w->is_draining)
+    if (!is_queued || !operation_may_wait(&work->shown) || !work->shown.may_park || work->is_wait_over ||
+        w->is_draining)
         return false;
     (void)watch_parked(w->watch, c->project, ticket, 1);
     if (parking_add(&w->parking, work, ticket, boot_ms + c->wait_seconds * 1000) < 0) {

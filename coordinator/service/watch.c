@@ -16,6 +16,7 @@
 #define FOREVER INT64_MAX
 #define UNKNOWN (-1)
 #define RETRY_MS 1000
+#define ORPHAN_MS 2000 /* a look or two: a coordinator that has just begun is met by then */
 
 typedef struct Owner { /* a project; stays as long as the watch */
     struct Owner *next, *next_reread;
@@ -330,9 +331,11 @@ static WatchNeighbour *find_neighbour(const Watch *w, int64_t coordinator) {
     return NULL;
 }
 
-/* Whether it was heard of by a coordinator that is not there: then it counts as just heard of. */
+/* Whether it was heard of by a coordinator that is not there: then it counts as just heard of. Where there are more than
+ * have room here, it may be one of those. */
 static bool is_orphan(const Watch *w, const Entry *e) {
-    return e->is_heard && e->heard_at != w->coordinator && find_neighbour(w, e->heard_at) == NULL;
+    return e->is_heard && e->heard_at != w->coordinator && w->neighbour_count < NEIGHBOURS_MAX &&
+           find_neighbour(w, e->heard_at) == NULL;
 }
 
 static bool must_be_heard(const Watch *w, const Entry *e) {
@@ -341,9 +344,10 @@ static bool must_be_heard(const Watch *w, const Entry *e) {
 
 /* When a request that was heard of falls silent. */
 static int64_t unheard_at(const Watch *w, const Entry *e) {
-    if (e->heard_at != w->coordinator)
-        return find_neighbour(w, e->heard_at)->is_silent ? w->now : FOREVER;
-    return e->parked > 0 ? FOREVER : e->since + QUEUE_LIVE_MS;
+    if (e->heard_at == w->coordinator)
+        return e->parked > 0 ? FOREVER : e->since + QUEUE_LIVE_MS;
+    const WatchNeighbour *there = find_neighbour(w, e->heard_at);
+    return there != NULL && there->is_silent ? w->now : FOREVER;
 }
 
 /* What its holder was told at the latest, here or elsewhere. */
@@ -360,8 +364,10 @@ static int64_t due_at(const Watch *w, const Entry *e) {
         return e->quiet_end;
     case KIND_QUEUED:
     default:
-        if (must_be_heard(w, e))
+        if (e->must_be_heard)
             return w->now;
+        if (is_orphan(w, e))
+            return e->since + ORPHAN_MS;
         return e->is_heard ? unheard_at(w, e) : e->since + QUEUE_KEPT_MS;
     }
 }

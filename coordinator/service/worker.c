@@ -152,7 +152,7 @@ static bool count_up_to(atomic_size_t *count, size_t ceiling) {
 
 bool worker_take_place(Worker *w, Work *work) {
     bool is_ending = (work->row->flags & OPERATION_ENDS_LEASES) != 0, is_stranger = !work->is_resolved;
-    if (is_stranger && !count_up_to(&w->strangers, is_ending ? QUEUE_MAX / 4 : QUEUE_MAX / 8))
+    if (is_stranger && !count_up_to(&w->strangers, is_ending ? QUEUE_MAX / 16 * 3 : QUEUE_MAX / 8))
         return false;
     if (!count_up_to(&w->places, is_ending ? QUEUE_MAX : QUEUE_MAX / 4 * 3)) {
         atomic_fetch_sub(&w->strangers, is_stranger);
@@ -554,8 +554,8 @@ static void run_cycle(Worker *w, Work *const *works, size_t count) {
     arena_reset(&w->scratch);
     for (size_t i = 0; i < count; i++) {
         Work *work = works[i];
-        work->command.is_peer_gone =
-            work->granted_us != 0 && work->owner->is_peer_there != NULL && !work->owner->is_peer_there(&work->shown);
+        work->command.is_peer_gone = (work->granted_us != 0 || work->is_again) && work->owner->is_peer_there != NULL &&
+                                     !work->owner->is_peer_there(&work->shown);
         if (is_refused(w, work)) {
             hand_back(w, &work, 1);
         } else if (renew_lightly(w, work)) {

@@ -23,6 +23,10 @@
 #include "store/postgres_columns.h"
 #include "store/store.h"
 
+/* A number of base/limits.h, in the text of a statement or an option. */
+#define TEXT_OF(number) TEXT_OF_(number)
+#define TEXT_OF_(number) #number
+
 /* Every statement, prepared on each connection; texts in postgres_statements.c. */
 typedef enum PostgresStatement {
     PG_BEGIN,

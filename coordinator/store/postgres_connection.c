@@ -12,9 +12,6 @@
 #include "base/limits.h"
 #include "store/postgres.h"
 
-#define TEXT_OF(number) TEXT_OF_(number)
-#define TEXT_OF_(number) #number
-
 /* What every session has, whatever the server's or the role's defaults are. */
 static const struct {
     const char *name, *value;

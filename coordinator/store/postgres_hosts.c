@@ -11,8 +11,6 @@
 #include "base/clock.h"
 #include "store/postgres.h"
 
-#define TEXT_OF(number) TEXT_OF_(number)
-#define TEXT_OF_(number) #number
 #define DEFAULT_PORT "5432"
 #define PARAMETERS_MAX 16
 

@@ -15,8 +15,6 @@
 #include "store/migrations.h"
 #include "store/postgres.h"
 
-#define TEXT_OF(number) TEXT_OF_(number)
-#define TEXT_OF_(number) #number
 #define DEFAULT_PROGRAM "stack-coordinator"
 
 typedef struct Version {

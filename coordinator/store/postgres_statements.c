@@ -17,6 +17,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "store/postgres.h"
 
 _Static_assert(STACK_AVAILABLE == 0 && STACK_DIRTY == 2 && STACK_RETIRING == 4 && REQUEST_QUEUED == 0 &&
@@ -192,10 +193,11 @@ static const Statement statements[PG_STATEMENT_COUNT] = {
     [PG_BEAT] = {.text = "INSERT INTO coordinator (id, beats, program, beat_at) VALUES ($1::bigint, 1, $2::text, "
                          "clock_timestamp()) ON CONFLICT (id) DO UPDATE SET beats = coordinator.beats + 1, "
                          "beat_at = excluded.beat_at"},
+    /* Those that live first: what a failing start leaves, again and again, takes nobody's place. */
     [PG_BEATS] = {.text =
                       "SELECT c.id, c.beats, (c.id & 2147483647) <> ALL (ARRAY(SELECT l.objid::bigint FROM pg_locks l "
-                      "WHERE l.locktype = 'advisory' AND l.classid = $2::bigint::oid)) FROM coordinator c "
-                      "WHERE c.id <> $1::bigint"},
+                      "WHERE l.locktype = 'advisory' AND l.classid = $2::bigint::oid)) AS has_ended FROM coordinator c "
+                      "WHERE c.id <> $1::bigint ORDER BY has_ended, c.beat_at DESC LIMIT " TEXT_OF(NEIGHBOURS_MAX)},
     [PG_HORIZON] = {.text = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, "
                             "current_setting('synchronous_standby_names') <> '', "
                             "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"},

@@ -235,6 +235,22 @@ static void look_is_a_sign_of_life(void **state) {
     close_other();
 }
 
+/* What a start that fails every second leaves, until it is pruned, hides nobody who lives. */
+static void those_that_live_are_told_before_the_dead(void **state) {
+    World *w = *state;
+    open_other();
+    (void)postgres_run(admin,
+                       "INSERT INTO stack_coordinator.coordinator SELECT n, 1, 'none', now() + interval '1 minute' "
+                       "FROM generate_series(1, 200) AS n");
+    (void)look_from(w, w->store, 0);
+    StoreLook look = look_from(w, beside, 0);
+    assert_int_equal(look.beat_count, NEIGHBOURS_MAX);
+    assert_int_equal(look.beats[0].coordinator, store_coordinator(w->store));
+    assert_false(look.beats[0].has_ended);
+    assert_true(look.beats[1].has_ended);
+    close_other();
+}
+
 static void session_made_anew_looks_at_everything(void **state) {
     World *w = *state;
     StoreLook look = look_from(w, w->store, 0);
@@ -453,6 +469,7 @@ int main(void) {
         TEST(look_tells_what_others_changed),
         TEST(look_misses_no_transaction_that_was_under_way),
         TEST(look_is_a_sign_of_life),
+        TEST(those_that_live_are_told_before_the_dead),
         TEST(session_made_anew_looks_at_everything),
         TEST(whoever_serves_one_that_waits_elsewhere_calls_there),
         TEST(nobody_is_called_for_what_was_not_committed),

@@ -568,6 +568,7 @@ static void requests_of_a_coordinator_that_is_gone_count_as_just_heard_of(void *
     follow_request(w, heard_at(5, THERE));
     follow_request(w, passed_over);
     watch_gone(w->watch, THERE);
+    pass(w, 2000);
     Due heard = the_due(w);
     assert_int_equal(heard.kind, DUE_HEARD);
     assert_int_equal(heard.ticket, 5); /* the other one was not live before either */
@@ -589,9 +590,17 @@ static void requests_of_a_coordinator_that_is_gone_count_as_just_heard_of(void *
 static void requests_of_a_coordinator_nobody_knows_count_as_just_heard_of(void **state) {
     World *w = *state;
     follow_request(w, heard_at(5, THERE));
+    pass(w, 1000);
+    assert_int_equal(due(w), NOTHING); /* the next look tells, perhaps */
+    pass(w, 1000);
     assert_int_equal(due(w), DUE_HEARD);
     watch_speaks(w->watch, THERE);
     pass(w, 1000);
+    assert_int_equal(due(w), NOTHING);
+    watch_gone(w->watch, THERE);
+    for (int64_t i = 1; i <= NEIGHBOURS_MAX; i++)
+        watch_speaks(w->watch, THERE + i); /* and more of them perhaps: his may be one of those */
+    pass(w, 10000);
     assert_int_equal(due(w), NOTHING);
 }
 
