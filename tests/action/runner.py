@@ -1,40 +1,32 @@
 """Workflows for the tests: jobs in worker.py, each on a runner of its own, with the assembled action."""
 
-import itertools
+import functools
 import json
 import os
 import pathlib
 import platform
 import queue
 import re
-import select
 import signal
 import subprocess
 import sys
 import threading
-import time
 
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "program"))
+import jobs  # noqa: E402
+import programs  # noqa: E402
+from jobs import head  # noqa: E402
 from programs import AGENT, BIN, CI_VARIABLES, Coordinator, git  # noqa: E402
 
-__all__ = ["AGENT", "BIN", "Coordinator", "git"]
+__all__ = ["AGENT", "BIN", "Coordinator", "git", "head"]
 
 ROOT = HERE.parent.parent
 TOOLS = pathlib.Path(os.environ["CI_TOOLS"])
 NODE = TOOLS / "bin/node"
 DEADLINE = 60
 AGENTS = f"linux-{platform.machine()}"
-NAMES = itertools.count(1)
-
-
-def until(condition, what, seconds=30):
-    """Polls; there is nothing to wait on in another process but time."""
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, f"never: {what}"
-        select.select([], [], [], 0.02)
-    return value
+until = functools.partial(programs.until, seconds=30)  # a whole runner is behind what is waited for
 
 
 def checkout(folder):
@@ -50,38 +42,7 @@ def checkout(folder):
     return clone
 
 
-def head(folder):
-    return git("rev-parse", "HEAD", cwd=folder)
-
-
-class Project:
-    """A project of a test's own."""
-
-    def __init__(self, daemon, *options):
-        self.daemon, self.name = daemon, f"a{next(NAMES)}"
-        self.key = daemon.project(self.name, *options)
-        self.http = daemon.http(self.key)
-
-    @property
-    def stacks(self):
-        return {s["stackName"]: s for s in self.http.call("listStacks").body["stacks"]}
-
-    @property
-    def states(self):
-        return {name: s["state"] for name, s in self.stacks.items()}
-
-    @property
-    def events(self):
-        return self.http.call("listEvents", {"after": 0}).body["events"]
-
-    @property
-    def kinds(self):
-        return [e["kind"] for e in self.events]
-
-    @property
-    def queue(self):
-        return self.http.call("listQueue").body["queue"]
-
+class Project(jobs.Project):
     def outcomes(self):
         return [e.get("outcome") for e in self.events if e["kind"] == "released"]
 

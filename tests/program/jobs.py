@@ -28,8 +28,16 @@ class Project:
         return {name: s["state"] for name, s in self.stacks.items()}
 
     @property
+    def events(self):
+        return self.http.call("listEvents", {"after": 0}).body["events"]
+
+    @property
     def kinds(self):
-        return [e["kind"] for e in self.http.call("listEvents", {"after": 0}).body["events"]]
+        return [e["kind"] for e in self.events]
+
+    @property
+    def queue(self):
+        return self.http.call("listQueue").body["queue"]
 
 
 class Job:
@@ -75,10 +83,6 @@ class Job:
         done = self(*words, **env)
         assert done.returncode == 0, (words, done.stderr)
         return done
-
-
-def queue(project):
-    return project.http.call("listQueue").body["queue"]
 
 
 def head(folder):

@@ -113,7 +113,7 @@ def test_outcome_and_note_arrive(job, project):
     job.succeeds("request")
     job.succeeds("release", "--outcome", "broken", "--note", "disk full")
     assert project.states == {"test-1": "quarantined"}
-    last = project.http.call("listEvents", {"after": 0}).body["events"][-1]
+    last = project.events[-1]
     assert (last["outcome"], last["note"]) == ("broken", "disk full")
     job.succeeds("request")
     job.succeeds("deployed")
@@ -178,7 +178,7 @@ def test_run_passes_on_how_the_command_ended(job, project, command, status):
     # It ended in the middle of deploying another commit: nobody knows what is there now.
     assert project.states == {"test-1": "available"}
     assert "lastDeployedCommit" not in project.stacks["test-1"]
-    assert project.http.call("listEvents", {"after": 0}).body["events"][-1]["outcome"] == "dirty"
+    assert project.events[-1]["outcome"] == "dirty"
 
 
 def test_a_failure_after_the_deploy_leaves_the_stack_known(job, project):
@@ -317,7 +317,7 @@ def test_a_killed_run_takes_its_command_along_and_release_gives_back(job, projec
     assert project.states == {"test-1": "leased"}
     until(is_given_back, "its guard has ended too")
     assert job.files() == []
-    assert project.http.call("listEvents", {"after": 0}).body["events"][-1]["outcome"] == "dirty"
+    assert project.events[-1]["outcome"] == "dirty"
 
 
 def test_a_killed_run_whose_lease_is_over_fails_nobodys_release(job, project):

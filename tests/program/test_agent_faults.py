@@ -11,7 +11,7 @@ import subprocess
 import threading
 
 import pytest
-from jobs import Job, Project, queue
+from jobs import Job, Project
 from programs import AGENT, DEADLINE, Coordinator, stays, until
 
 
@@ -101,7 +101,7 @@ def test_an_error_page_does_not_end_a_wait(ingress, other, project, tmp_path, cl
     job = Job(project, tmp_path, clone, ingress.url)
     other.succeeds("request")
     waiting = job.start("request", "--wait", "60s")
-    until(lambda: queue(project), "it waits")
+    until(lambda: project.queue, "it waits")
     ingress.orders += [("/requestStack", "lose"), ("/requestStack", 404), ("/requestStack", 200)]
     other.succeeds("release")  # its answer is lost
     assert waiting.wait(DEADLINE) == 0, waiting.stderr.read()
@@ -154,7 +154,7 @@ def test_an_error_page_alone_ends_it_at_once(ingress, project, tmp_path, clone):
     ingress.orders += [("/requestStack", 404)]
     failed = job("request", "--wait", "60s")
     assert failed.returncode == 64 and "STACK_AGENT_URL" in failed.stderr
-    assert job.files() == [] and queue(project) == []
+    assert job.files() == [] and project.queue == []
 
 
 def test_what_waited_is_not_forgotten_when_nobody_answers_any_more(project, other, tmp_path, clone):
@@ -163,7 +163,7 @@ def test_what_waited_is_not_forgotten_when_nobody_answers_any_more(project, othe
     job = Job(project, tmp_path, clone)
     Job(project, tmp_path / "other", clone).succeeds("request")
     waiting = job.start("request", "--wait", "4s")
-    until(lambda: queue(project), "it waits")
+    until(lambda: project.queue, "it waits")
     daemon.stop()  # it says so; then nobody says anything
     assert waiting.wait(DEADLINE) == 69
     assert "stack-agent release" in waiting.stderr.read()
@@ -173,9 +173,9 @@ def test_what_waited_is_not_forgotten_when_nobody_answers_any_more(project, othe
     (noted,) = job.files()
     noted.write_text(json.dumps(json.loads(noted.read_text()) | {"urls": daemon.url}))  # its port is another one
     project.http = daemon.http(project.key)
-    assert len(queue(project)) == 1
+    assert len(project.queue) == 1
     job.succeeds("release")
-    assert queue(project) == [] and job.files() == []
+    assert project.queue == [] and job.files() == []
     daemon.hang_up()
     assert daemon.stop() == 0
 
@@ -206,7 +206,7 @@ def test_a_wait_in_which_the_coordinator_was_away_ends_as_any_other(ingress, oth
 def test_a_grant_that_cannot_be_noted_is_given_back(job, project, tmp_path):
     job.succeeds("request")
     waiting = job.start("request", "--wait", "60s", "--branch", "b")
-    until(lambda: queue(project), "it waits")
+    until(lambda: project.queue, "it waits")
     (before,) = [p for p in job.files() if p.suffix == ".json" and "secret" not in p.read_text()]
     size = before.stat().st_size
     waiting.terminate()
@@ -262,13 +262,13 @@ def test_the_latest_one_is_meant_when_all_were_left(job, project):
 def test_a_release_leaves_a_request_that_another_process_waits_for(job, other, project):
     other.succeeds("request")
     waiting = job.start("request", "--wait", "60s")
-    until(lambda: queue(project), "it waits")
+    until(lambda: project.queue, "it waits")
     said = job.succeeds("release").stderr
-    assert "still waits" in said and len(queue(project)) == 1
+    assert "still waits" in said and len(project.queue) == 1
     waiting.send_signal(signal.SIGKILL)
     waiting.wait(DEADLINE)
     job.succeeds("release")  # now nobody does
-    assert queue(project) == [] and job.files() == []
+    assert project.queue == [] and job.files() == []
 
 
 # ---- words ----

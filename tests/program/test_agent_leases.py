@@ -11,7 +11,7 @@ import sys
 import time
 
 import pytest
-from jobs import Job, Project, queue
+from jobs import Job, Project
 from programs import AGENT, DEADLINE, Coordinator, stays, until
 
 SOON = 2  # seconds within which an agent that is told to stop has left nothing behind
@@ -129,7 +129,7 @@ def test_who_waits_is_told_who_has_what_and_gets_it_at_once(job, other, project)
     waiting = other.start("request", "--wait", "60s", "--branch", "feat/b")
     line = next(line for line in waiting.stderr if "in line" in line)
     assert re.search(r"1st in line, \ds; test-1 feat/a .*\(\ds\)", line), line
-    until(lambda: queue(project), "it waits")
+    until(lambda: project.queue, "it waits")
     shown = job.succeeds("queue").stdout
     assert "feat/b" in shown
     assert json.loads(job.succeeds("queue", "--json").stdout)["queue"][0]["position"] == 1
@@ -146,19 +146,19 @@ def test_a_wait_that_is_over_leaves_no_request_behind(job, other, project):
     done = other("request", "--wait", "1s")
     assert done.returncode == 75
     assert "feat/a" in done.stderr
-    assert queue(project) == []
+    assert project.queue == []
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_who_is_stopped_while_waiting_leaves_the_line(job, other, project, number, status):
     job.succeeds("request")
     waiting = other.start("request", "--wait", "60s")
-    until(lambda: queue(project), "it waits")
+    until(lambda: project.queue, "it waits")
     stopped = time.monotonic()
     waiting.send_signal(number)
     assert waiting.wait(DEADLINE) == status, waiting.stderr.read()
     assert time.monotonic() - stopped < SOON
-    assert queue(project) == []
+    assert project.queue == []
 
 
 # ---- run ----
@@ -367,7 +367,7 @@ def test_a_cleaner_cleans_one_after_the_other_until_it_is_stopped(tmp_path, clon
     running.terminate()
     assert running.wait(DEADLINE) == 143, running.stderr.read()
     assert time.monotonic() - stopped < SOON
-    assert [q for q in queue(project) if q["purpose"] == "clean"] == []
+    assert [q for q in project.queue if q["purpose"] == "clean"] == []
 
 
 def test_a_cleaner_that_is_stopped_while_it_gives_a_stack_back_cleans_no_other(tmp_path, clone, paused):

@@ -1,7 +1,7 @@
 """What scripts/build-release made, in RELEASE_DIR: small, static, without a trace of where it was built, and it works.
 
-The whole of program/test_agent.py runs over the static agent too (scripts/test release); here is what it does not know
-of, and the other architecture.
+program/test_agent.py, _branch, _hostile and _network run over the static agent too (scripts/test release); here is what
+they do not know of, and the other architecture.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ import struct
 import subprocess
 
 import pytest
-from programs import Coordinator, agent_environment, git
+from programs import Coordinator, agent_environment, git, make_certificate
 
 RELEASE = pathlib.Path(os.environ["RELEASE_DIR"]).resolve()
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -73,13 +73,7 @@ def surroundings(command, program):
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
     folder = tmp_path_factory.mktemp("certificate")
-    words = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
-    subprocess.run(
-        ["openssl", *words.split(), "-keyout", "key.pem", "-out", "cert.pem"],
-        check=True,
-        capture_output=True,
-        cwd=folder,
-    )
+    make_certificate(folder / "cert.pem", folder / "key.pem")
     return folder
 
 
